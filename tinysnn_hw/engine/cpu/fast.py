@@ -1,0 +1,270 @@
+"""The fast kernel: the bits of the plain one, in narrow lanes, under the bounds `plan_lanes` has proven.
+
+What differs from `generic` is only the order of work that cannot change a bit: all neurons advance in one
+vector pass per step, a winner is searched only when some neuron crossed its threshold, held neurons are
+parked at the lowest lane value, and saturations are counted from vector masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cpu.fast_learning import (
+    advance_counts,
+    decay_trace,
+    forget_thresholds,
+    learn_row,
+    normalize_row,
+)
+from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
+from tinysnn_hw.engine.cpu.lanes import TILE, lif_pass
+from tinysnn_hw.fixed.modes import Rounding
+from tinysnn_hw.fixed.random import Purpose, chain, start
+
+_STOCHASTIC = int(Rounding.STOCHASTIC)
+_ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
+
+
+@njit(cache=True)
+def threshold_lane(p, raw, lane_max):
+    """Return the smallest lane value at or over a threshold, clipped to the lane.
+
+    ``v_mem`` on the accumulator grid is compared with ``ceil(v_th)`` on that grid, which is the same question.
+    """
+    shift = p.th_lane_shift
+    on_grid = raw << shift if shift >= 0 else -((-raw) >> -shift)
+    return min(on_grid, lane_max)
+
+
+@njit(cache=True)
+def _find_winner(p, v, th_lane, v_th, exact):
+    """Return the firing neuron among the lanes, or -1; lanes decide alone where they hold thresholds exactly."""
+    n = p.n_neurons
+    if not exact:
+        winner = -1
+        best = np.int64(-1)
+        for j in range(n):
+            if v[j] >= th_lane[j]:
+                margin = ((np.int64(v[j]) >> p.v_shift) << p.cmp_v_shift) - (v_th[j] << p.cmp_th_shift)
+                if margin > best:
+                    winner = j
+                    best = margin
+        return winner
+    best = np.int32(-1)
+    for j in range(n):
+        best = max(best, np.int32(np.int32(v[j]) - np.int32(th_lane[j])))
+    if best < 0:
+        return -1
+    winner = np.int32(n)
+    for j in range(n):
+        if np.int32(np.int32(v[j]) - np.int32(th_lane[j])) == best:
+            winner = min(winner, np.int32(j))
+    return np.int64(winner)
+
+
+@njit(cache=True)
+def _inhibit(v, n, amount, floor, low):
+    """Subtract ``amount`` from all lanes, bounded by ``floor``; return the lowest result and how many fell below ``low``."""
+    lowest = np.int32(2147483647)
+    n_low = np.int32(0)
+    amount = np.int32(amount)
+    floor = np.int32(floor)
+    low = np.int32(low)
+    for j in range(n):
+        value = np.int32(np.int32(v[j]) - amount)
+        n_low += np.int32(value < low)
+        value = max(value, floor)
+        v[j] = value
+        lowest = min(lowest, value)
+    return lowest, n_low
+
+
+@njit(cache=True)
+def _fill_noise(p, key, noise):
+    """Fill the random bits of stochastic `v_mem` rounding for one step."""
+    shift = p.v_shift + (P.DECAY_BITS if p.leak == P.LEAK_MULTIPLY else 0)
+    bits = np.uint32(min(shift, p.v_rand_bits))
+    if shift <= 0:
+        return
+    for j in range(noise.shape[0]):
+        noise[j] = np.int32((chain(key, np.uint32(j)) >> (np.uint32(32) - bits)) << np.uint32(shift - bits))
+
+
+@njit(cache=True, nogil=True)
+def run_images(
+    p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale, bias, w_bias, w_norm_bias, x_bias,
+    rows, columns, master, lane, theta, v_th, counts, stats, activity,
+):  # fmt: skip
+    """Run images one after another; learn in place when ``learn``.  Arguments as in `generic.run_images`, and
+
+    Parameters
+    ----------
+    bias, w_bias, w_norm_bias, x_bias : tuples of three int64
+        `rounding_bias` of the `v_mem` cut, weight update, normalisation and trace.
+    rows : uint8 or uint16 [n_inputs, padded(n_neurons)]
+        Weights on the accumulator grid, neuron ``j`` at column ``columns[j]``.
+    columns : int64[n_neurons]
+    master : same dtype [n_neurons, n_inputs]
+        Raw weights, transposed; read and written only when learning.
+    lane : int16[0] or int32[0]
+        Carries the lane type.
+    """
+    n = p.n_neurons
+    n_padded = rows.shape[1]
+    lane_min = np.iinfo(lane.dtype).min if lane.itemsize == 2 else -(1 << 30)
+    lane_max = np.iinfo(lane.dtype).max
+    exact = p.th_lane_shift >= 0 and (p.th_max << p.th_lane_shift) <= lane_max
+    v = np.zeros(n_padded, lane.dtype)
+    th_lane = np.full(n_padded, lane_max, lane.dtype)
+    peak = np.zeros(TILE, lane.dtype)
+    noise = np.zeros(n_padded, np.int32)
+    n_post = np.zeros(n, np.int32)
+    n_window = np.zeros(n, np.int32)
+    learned = np.zeros(n, np.bool_)
+    x_pre = np.zeros(p.n_inputs, np.int32)
+    c_pre = np.zeros(p.n_inputs, np.int32)
+    slot_of = np.full(p.n_inputs, -1, np.int32)
+    active = np.zeros(p.n_inputs, np.int32)
+    trace = np.zeros(p.n_inputs, np.int32)
+    ring = np.full(max(p.refractory, 1), -1, np.int64)
+    v_reset = p.v_reset << p.v_shift
+    v_low = np.int64(-(1 << 31)) if p.has_floor else p.v_min << p.v_shift
+    v_floor = p.v_floor << p.v_shift
+    v_top = p.v_max << p.v_shift
+    leak_mul, leak_sub = p.leak_mul, p.leak_sub
+    n_tiles = n_padded // TILE
+    key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
+    stochastic = p.v_rounding == _STOCHASTIC
+    lowest, highest = np.int64(0), np.int64(0)
+    n_high, n_low = np.int64(0), np.int64(0)
+    for j in range(n):
+        th_lane[j] = threshold_lane(p, v_th[j], lane_max)
+    for image in range(offsets.shape[0]):
+        presentation = np.uint32(first + image)
+        amount = inhibition[image] << p.v_shift
+        v[:] = 0
+        ring[:] = -1
+        held_until = -1
+        counts[image, :] = 0
+        n_active = 0
+        if learn:
+            n_post[:] = 0
+            n_window[:] = 0
+            learned[:] = False
+            stats[P.STAT_X_PRE, P.STAT_MIN] = min(stats[P.STAT_X_PRE, P.STAT_MIN], 0)
+            stats[P.STAT_X_PRE, P.STAT_MAX] = max(stats[P.STAT_X_PRE, P.STAT_MAX], 0)
+            if p.trace == P.TRACE_WINDOW:
+                c_pre[:] = 0
+            else:
+                x_pre[:] = 0
+                for e in range(offsets[image, 0], offsets[image, p.n_steps]):
+                    i = inputs[e]
+                    if slot_of[i] < 0:
+                        slot_of[i] = n_active
+                        active[n_active] = i
+                        trace[n_active] = 0
+                        n_active += 1
+        activity[P.ACT_INPUT_SPIKES] += offsets[image, p.n_steps] - offsets[image, 0]
+        key_image = chain(key_v_mem, presentation)
+        window_begin = offsets[image, 0]
+        next_update = np.int64(p.update_steps - 1)
+        for t in range(p.n_steps):
+            begin, end = offsets[image, t], offsets[image, t + 1]
+            if learn and n_active > 0:
+                decay_trace(p, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, x_bias, stats)
+            if stochastic:
+                _fill_noise(p, chain(key_image, np.uint32(t)), noise)
+            outcome = lif_pass(
+                v, th_lane, peak, noise, rows, inputs, begin, end, n_tiles, n_padded,
+                p.leak, p.leak_shift, leak_mul, leak_sub, p.acc_max, p.v_shift, v_top, bias[0], bias[1], bias[2],
+            )  # fmt: skip
+            n_high += outcome >> 1
+            winner = np.int64(-1)
+            if t <= held_until:
+                for slot in range(p.refractory):
+                    if ring[slot] >= 0:
+                        v[ring[slot]] = lane_min
+            if outcome & 1:
+                winner = _find_winner(p, v, th_lane, v_th, exact)
+            if winner >= 0:
+                others = n - 1
+                if t <= held_until:
+                    for slot in range(p.refractory):
+                        if ring[slot] >= 0:
+                            v[ring[slot]] = p.acc_max
+                            others -= 1
+                v[winner] = p.acc_max
+                step_lowest, step_low = _inhibit(v, n, amount, v_floor, v_low)
+                if others > 0:
+                    lowest = min(lowest, np.int64(step_lowest))
+                    n_low += step_low
+                if t <= held_until:
+                    for slot in range(p.refractory):
+                        if ring[slot] >= 0:
+                            v[ring[slot]] = lane_min
+                v[winner] = v_reset
+                lowest = min(lowest, v_reset)
+                highest = max(highest, v_reset)
+                counts[image, winner] += 1
+                activity[P.ACT_OUTPUT_SPIKES] += 1
+                if learn:
+                    n_post[winner] += 1
+                    n_window[winner] += 1
+                    spike_theta(p, seed, presentation, t, winner, theta, v_th, stats)
+                    th_lane[winner] = threshold_lane(p, v_th[winner], lane_max)
+            if p.refractory > 0:
+                slot = t % p.refractory
+                if ring[slot] >= 0:
+                    v[ring[slot]] = v_reset
+                ring[slot] = winner
+                if winner >= 0:
+                    v[winner] = lane_min
+                    held_until = t + p.refractory
+            if learn and t == next_update:
+                u = (t + 1) // p.update_steps - 1
+                next_update += p.update_steps
+                if p.trace == P.TRACE_WINDOW:
+                    advance_counts(
+                        p, seed, presentation, u, inputs, window_begin, end, x_scale, c_pre, x_pre, x_bias, stats
+                    )
+                    window_begin = end
+                elif n_active > 0:
+                    for slot in range(n_active):
+                        x_pre[active[slot]] = trace[slot]
+                k_eta = potentiation(p, n_post) * eta[image]
+                first_learner, last_learner = np.int64(0), np.int64(n)
+                if p.learners == P.LEARN_WINNER:
+                    first_learner = np.argmax(n_window)
+                    last_learner = first_learner + 1
+                for j in range(first_learner, last_learner):
+                    if n_window[j] > 0:
+                        learn_row(p, seed, presentation, u, j, k_eta, master[j], x_pre, w_bias, stats)
+                        column = columns[j]
+                        for i in range(p.n_inputs):
+                            rows[i, column] = np.int64(master[j, i]) << p.sum_shift
+                        learned[j] = True
+                        activity[P.ACT_UPDATES] += 1
+                n_window[:] = 0
+        if learn:
+            for slot in range(n_active):
+                slot_of[active[slot]] = -1
+            if p.weight_sum > 0:
+                for j in range(n):
+                    if learned[j]:
+                        normalize_row(p, seed, presentation, j, master[j], w_norm_bias, stats)
+                        column = columns[j]
+                        for i in range(p.n_inputs):
+                            rows[i, column] = np.int64(master[j, i]) << p.sum_shift
+                        activity[P.ACT_NORMALIZATIONS] += 1
+            if p.theta_forget != P.FORGET_NONE:
+                forget_thresholds(p, seed, presentation, theta, v_th, stats)
+                for j in range(n):
+                    th_lane[j] = threshold_lane(p, v_th[j], lane_max)
+    for k in range(TILE):
+        highest = max(highest, np.int64(peak[k]))
+    stats[P.STAT_V_MEM, P.STAT_MIN] = min(stats[P.STAT_V_MEM, P.STAT_MIN], lowest >> p.v_shift)
+    stats[P.STAT_V_MEM, P.STAT_MAX] = max(stats[P.STAT_V_MEM, P.STAT_MAX], highest >> p.v_shift)
+    stats[P.STAT_V_MEM, P.STAT_LOW] += n_low
+    stats[P.STAT_V_MEM, P.STAT_HIGH] += n_high

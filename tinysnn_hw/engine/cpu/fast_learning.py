@@ -1,0 +1,192 @@
+"""Learning of the fast kernel: the sums of `generic`, one row at a time, in loops that vectorise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cpu.generic import forget_theta
+from tinysnn_hw.fixed.modes import Rounding
+from tinysnn_hw.fixed.random import Purpose, chain, start
+
+_STOCHASTIC = int(Rounding.STOCHASTIC)
+_ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
+_ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
+_ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
+
+
+@njit(cache=True)
+def _biased(n, shift, bias):
+    """Return ``n`` shifted right after the bias of a deterministic rounding mode."""
+    return (n + bias[0] + ((n >> 63) & bias[1]) + ((n >> shift) & bias[2])) >> shift
+
+
+@njit(cache=True)
+def _drawn(n, shift, bits, key, index):
+    """Return ``n`` shifted right with stochastic rounding of ``bits`` random bits."""
+    noise = np.int64(chain(key, np.uint32(index)) >> (np.uint32(32) - bits)) << (shift - np.int64(bits))
+    return (n + noise) >> shift
+
+
+@njit(cache=True)
+def _note_row(stats, register, low, high, n_low, n_high):
+    stats[register, P.STAT_MIN] = min(stats[register, P.STAT_MIN], low)
+    stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], high)
+    stats[register, P.STAT_LOW] += n_low
+    stats[register, P.STAT_HIGH] += n_high
+
+
+@njit(cache=True)
+def learn_row(p, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
+    """Apply one update to all weights of neuron ``j`` (docs/numerics.md, section 7, step 4)."""
+    shift = p.x_frac + p.eta_frac
+    w_max = p.w_max
+    low, high = np.int64(w_max), np.int64(0)
+    n_low, n_high = np.int64(0), np.int64(0)
+    # Both rules are (w << shift) + k_eta * x * w_max - factor * w, the factor being k_eta << x_frac or k_eta * x.
+    attract = p.rule == P.RULE_ATTRACT
+    fixed_factor = k_eta << p.x_frac if attract else np.int64(0)
+    x_factor = np.int64(0) if attract else k_eta
+    gain = k_eta * w_max
+    one = np.int64(1) << shift
+    if p.w_rounding == _STOCHASTIC:
+        key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
+        bits = np.uint32(min(shift, p.w_rand_bits))
+        for i in range(row.shape[0]):
+            x = np.int64(x_pre[i])
+            n = np.int64(row[i]) * (one - fixed_factor - x_factor * x) + gain * x
+            rounded = _drawn(n, shift, bits, key, i)
+            n_low += np.int64(rounded < 0)
+            n_high += np.int64(rounded > w_max)
+            w = min(max(rounded, np.int64(0)), w_max)
+            low = min(low, w)
+            high = max(high, w)
+            row[i] = w
+    else:
+        for i in range(row.shape[0]):
+            x = np.int64(x_pre[i])
+            n = np.int64(row[i]) * (one - fixed_factor - x_factor * x) + gain * x
+            rounded = _biased(n, shift, bias)
+            n_low += np.int64(rounded < 0)
+            n_high += np.int64(rounded > w_max)
+            w = min(max(rounded, np.int64(0)), w_max)
+            low = min(low, w)
+            high = max(high, w)
+            row[i] = w
+    _note_row(stats, P.STAT_WEIGHT, low, high, n_low, n_high)
+
+
+@njit(cache=True)
+def normalize_row(p, seed, presentation, j, row, bias, stats):
+    """Scale the weights of neuron ``j`` to ``weight_sum`` (docs/numerics.md, section 8, step 1)."""
+    total = np.int64(0)
+    for i in range(row.shape[0]):
+        total += np.int64(row[i])
+    if total == 0:
+        return
+    scale = (p.weight_sum << P.DECAY_BITS) // total
+    w_max = p.w_max
+    low, high = np.int64(w_max), np.int64(0)
+    n_high = np.int64(0)
+    shift = np.int64(P.DECAY_BITS)
+    stochastic = p.w_rounding == _STOCHASTIC
+    key = chain(chain(chain(start(seed, _ROUND_NORMALIZE), presentation), np.uint32(0)), np.uint32(j))
+    bits = np.uint32(min(shift, p.w_rand_bits))
+    for i in range(row.shape[0]):
+        n = np.int64(row[i]) * scale
+        rounded = _drawn(n, shift, bits, key, i) if stochastic else _biased(n, shift, bias)
+        n_high += np.int64(rounded > w_max)
+        w = min(rounded, w_max)
+        low = min(low, w)
+        high = max(high, w)
+        row[i] = w
+    _note_row(stats, P.STAT_WEIGHT, low, high, np.int64(0), n_high)
+
+
+@njit(cache=True)
+def advance_counts(p, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
+    """Advance the windowed counts by the events of a window and read ``x_pre`` from them."""
+    for i in range(c_pre.shape[0]):
+        c_pre[i] = c_pre[i] >> 1
+    for e in range(begin, end):
+        c_pre[inputs[e]] += 1
+    shift = np.int64(P.DECAY_BITS)
+    scale = x_scale[u]
+    low, high = np.int64(p.x_max), np.int64(0)
+    stochastic = p.x_rounding == _STOCHASTIC
+    key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
+    bits = np.uint32(min(shift, p.x_rand_bits))
+    for i in range(c_pre.shape[0]):
+        count = min(np.int64(c_pre[i]), p.c_max)
+        c_pre[i] = count
+        n = count * scale
+        rounded = _drawn(n, shift, bits, key, i) if stochastic else _biased(n, shift, bias)
+        x = min(rounded, p.x_one)
+        low = min(low, x)
+        high = max(high, x)
+        x_pre[i] = x
+    _note_row(stats, P.STAT_X_PRE, low, high, np.int64(0), np.int64(0))
+
+
+@njit(cache=True)
+def decay_trace(p, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats):
+    """Decay the exponential trace of the inputs that spike in this image, then add the step's events.
+
+    A silent input's trace is 0 and stays 0.  Adding whole events after the cut gives the bits of adding them
+    before it, since they leave the dropped bits unchanged.
+    """
+    mul = np.int32(p.trace_mul)
+    shift = np.int32(P.DECAY_BITS)
+    if p.x_rounding == _STOCHASTIC:
+        bits = np.uint32(min(P.DECAY_BITS, p.x_rand_bits))
+        key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
+        for slot in range(n_active):
+            draw = chain(key, np.uint32(active[slot])) >> (np.uint32(32) - bits)
+            noise = np.int32(draw << np.uint32(P.DECAY_BITS - bits))
+            trace[slot] = np.int32(np.int32(np.int32(trace[slot] * mul) + noise) >> shift)
+    else:
+        b0, b2 = np.int32(bias[0]), np.int32(bias[2])
+        for slot in range(n_active):
+            n = np.int32(trace[slot] * mul)
+            trace[slot] = np.int32(np.int32(n + b0 + np.int32(np.int32(n >> shift) & b2)) >> shift)
+    unit = np.int64(1) << p.x_frac
+    for e in range(begin, end):
+        trace[slot_of[inputs[e]]] += unit
+    high = np.int64(0)
+    n_high = np.int64(0)
+    for e in range(begin, end):
+        slot = slot_of[inputs[e]]
+        if trace[slot] > p.x_max:
+            trace[slot] = p.x_max
+            n_high += 1
+        high = max(high, np.int64(trace[slot]))
+    _note_row(stats, P.STAT_X_PRE, np.int64(0), high, np.int64(0), n_high)
+
+
+@njit(cache=True)
+def forget_thresholds(p, seed, presentation, theta, v_th, stats):
+    """Do what `generic.forget_theta` does, in one vector loop where nothing is drawn and nothing wraps."""
+    plain = p.theta_rounding != _STOCHASTIC and p.th_rounding != _STOCHASTIC
+    if not plain or p.theta_forget != P.FORGET_SUBTRACT or p.theta_sum_shift != 0:
+        forget_theta(p, seed, presentation, theta, v_th, stats)
+        return
+    shift = p.th_cut_shift
+    b0, b2 = p.th_bias0, p.th_bias2
+    low, high = np.int64(p.theta_max), np.int64(0)
+    th_low, th_high = np.int64(p.th_max), np.int64(0)
+    n_high = np.int64(0)
+    for j in range(theta.shape[0]):
+        value = max(theta[j] - p.theta_down, np.int64(0))
+        theta[j] = value
+        low = min(low, value)
+        high = max(high, value)
+        n = p.th_base + value
+        rounded = (n + b0 + ((n >> shift) & b2)) >> shift
+        n_high += np.int64(rounded > p.th_max)
+        rounded = min(rounded, p.th_max)
+        v_th[j] = rounded
+        th_low = min(th_low, rounded)
+        th_high = max(th_high, rounded)
+    _note_row(stats, P.STAT_THETA, low, high, np.int64(0), np.int64(0))
+    _note_row(stats, P.STAT_V_TH, th_low, th_high, np.int64(0), n_high)

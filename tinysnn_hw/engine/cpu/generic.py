@@ -1,0 +1,334 @@
+"""The plain kernel: docs/numerics.md in int64 loops, every mode, every register recordable, no tricks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from tinysnn_hw.engine import params as P
+from tinysnn_hw.fixed.modes import Overflow
+from tinysnn_hw.fixed.random import Purpose, chain, start
+from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift
+
+_WRAP = int(Overflow.WRAP)
+_ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
+_ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
+_ROUND_V_TH = np.uint32(Purpose.ROUND_V_TH)
+_ROUND_THETA = np.uint32(Purpose.ROUND_THETA)
+_ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
+_ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
+
+
+@njit(cache=True)
+def note(stats, register, raw, side):
+    """Record one write: its raw value and on which side it left the range (-1, 0, +1)."""
+    stats[register, P.STAT_MIN] = min(stats[register, P.STAT_MIN], raw)
+    stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], raw)
+    if side < 0:
+        stats[register, P.STAT_LOW] += 1
+    elif side > 0:
+        stats[register, P.STAT_HIGH] += 1
+
+
+@njit(cache=True)
+def write_v_th(p, theta, draw, stats):
+    """Return ``cut(base + theta)``, the effective threshold (docs/numerics.md, section 6, step 3)."""
+    n = p.th_base + (theta << p.theta_sum_shift)
+    rounded = round_shift(n, p.th_cut_shift, p.th_rounding, draw, p.th_rand_bits)
+    raw = fit(rounded, p.th_min, p.th_max, p.th_width, p.th_signed, p.th_overflow)
+    note(stats, P.STAT_V_TH, raw, overflow_side(rounded, p.th_min, p.th_max, p.th_overflow))
+    return raw
+
+
+@njit(cache=True)
+def write_theta(p, n, shift, clamp, draw, stats):
+    """Return ``theta`` cut from the non-negative ``n`` by ``shift`` bits, at most ``clamp``."""
+    rounded = round_shift(n, shift, p.theta_rounding, draw, p.theta_rand_bits)
+    raw = fit(rounded, p.theta_min, p.theta_max, p.theta_width, p.theta_signed, p.theta_overflow)
+    raw = min(raw, clamp)
+    note(stats, P.STAT_THETA, raw, overflow_side(rounded, p.theta_min, p.theta_max, p.theta_overflow))
+    return raw
+
+
+@njit(cache=True)
+def spike_theta(p, seed, presentation, t, j, theta, v_th, stats):
+    """Raise the threshold of neuron ``j`` after its spike in step ``t``."""
+    draw = chain(chain(chain(start(seed, _ROUND_THETA), presentation), np.uint32(t)), np.uint32(j))
+    n = (theta[j] << p.theta_sum_shift) + p.theta_plus
+    theta[j] = write_theta(p, n, p.theta_sum_shift, p.theta_clamp, draw, stats)
+    draw = chain(chain(chain(start(seed, _ROUND_V_TH), presentation), np.uint32(t)), np.uint32(j))
+    v_th[j] = write_v_th(p, theta[j], draw, stats)
+
+
+@njit(cache=True)
+def forget_theta(p, seed, presentation, theta, v_th, stats):
+    """Lower every ``theta`` at the end of a training image and compute the thresholds anew."""
+    if p.theta_forget == P.FORGET_NONE:
+        return
+    key_theta = chain(chain(start(seed, _ROUND_THETA), presentation), np.uint32(p.n_steps))
+    key_th = chain(chain(start(seed, _ROUND_V_TH), presentation), np.uint32(p.n_steps))
+    for j in range(p.n_neurons):
+        draw = chain(key_theta, np.uint32(j))
+        if p.theta_forget == P.FORGET_SUBTRACT:
+            n = max((theta[j] << p.theta_sum_shift) - p.theta_down, 0)
+            theta[j] = write_theta(p, n, p.theta_sum_shift, p.theta_max, draw, stats)
+        else:
+            theta[j] = write_theta(p, theta[j] * p.theta_mul, P.THETA_DECAY_BITS, p.theta_max, draw, stats)
+        v_th[j] = write_v_th(p, theta[j], chain(key_th, np.uint32(j)), stats)
+
+
+@njit(cache=True)
+def potentiation(p, n_post):
+    """Return the factor k of Eq. 1, or 1 where it is constant."""
+    if p.eq1 == 0:
+        return np.int64(1)
+    most = np.int64(0)
+    for j in range(n_post.shape[0]):
+        most = max(most, np.int64(n_post[j]))
+    return (most + p.n_th - 1) // p.n_th
+
+
+@njit(cache=True)
+def read_x_pre(p, seed, presentation, u, x_scale, c_pre, x_pre, stats):
+    """Turn the windowed counts of update ``u`` into ``x_pre``."""
+    key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
+    for i in range(p.n_inputs):
+        draw = chain(key, np.uint32(i))
+        rounded = round_shift(np.int64(c_pre[i]) * x_scale[u], P.DECAY_BITS, p.x_rounding, draw, p.x_rand_bits)
+        rounded = min(rounded, p.x_one)
+        x_pre[i] = rounded
+        note(stats, P.STAT_X_PRE, rounded, 0)
+
+
+@njit(cache=True)
+def decay_x_pre(p, seed, presentation, t, n_events, x_pre, stats):
+    """Advance the exponential trace by one step with ``n_events[i]`` new events."""
+    key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
+    for i in range(p.n_inputs):
+        n = np.int64(x_pre[i]) * p.trace_mul + (np.int64(n_events[i]) << (p.x_frac + P.DECAY_BITS))
+        rounded = round_shift(n, P.DECAY_BITS, p.x_rounding, chain(key, np.uint32(i)), p.x_rand_bits)
+        x_pre[i] = fit(rounded, 0, p.x_max, p.x_width, False, p.x_overflow)
+        note(stats, P.STAT_X_PRE, x_pre[i], overflow_side(rounded, 0, p.x_max, p.x_overflow))
+
+
+@njit(cache=True)
+def _learn_column(p, seed, presentation, u, j, k_eta, weight, x_pre, stats):
+    key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
+    shift = p.x_frac + p.eta_frac
+    for i in range(p.n_inputs):
+        w = weight[i, j]
+        if p.rule == P.RULE_ATTRACT:
+            n = (w << shift) + k_eta * (x_pre[i] * p.w_max - (w << p.x_frac))
+        else:
+            n = (w << shift) + k_eta * x_pre[i] * (p.w_max - w)
+        rounded = round_shift(n, shift, p.w_rounding, chain(key, np.uint32(i)), p.w_rand_bits)
+        weight[i, j] = min(max(rounded, 0), p.w_max)
+        note(stats, P.STAT_WEIGHT, weight[i, j], np.int64(rounded > p.w_max) - np.int64(rounded < 0))
+
+
+@njit(cache=True)
+def _normalize_column(p, seed, presentation, j, weight, stats):
+    total = np.int64(0)
+    for i in range(p.n_inputs):
+        total += weight[i, j]
+    if total == 0:
+        return
+    scale = (p.weight_sum << P.DECAY_BITS) // total
+    key = chain(chain(chain(start(seed, _ROUND_NORMALIZE), presentation), np.uint32(0)), np.uint32(j))
+    for i in range(p.n_inputs):
+        draw = chain(key, np.uint32(i))
+        rounded = round_shift(weight[i, j] * scale, P.DECAY_BITS, p.w_rounding, draw, p.w_rand_bits)
+        weight[i, j] = min(rounded, p.w_max)
+        note(stats, P.STAT_WEIGHT, weight[i, j], np.int64(rounded > p.w_max))
+
+
+@njit(cache=True)
+def initialize(p, seed, weight, theta, v_th, stats):
+    """Fill the initial weights, thetas and thresholds (docs/numerics.md, section 5)."""
+    key = start(seed, np.uint32(Purpose.INITIAL_WEIGHTS))
+    nobody = np.uint32(P.INIT_PRESENTATION)
+    for j in range(p.n_neurons):
+        column = chain(key, np.uint32(j))
+        for i in range(p.n_inputs):
+            draw = np.int64(chain(column, np.uint32(i)))
+            weight[i, j] = p.w_init_low + ((draw * p.w_init_span) >> 32)
+            note(stats, P.STAT_WEIGHT, weight[i, j], 0)
+        if p.weight_sum > 0:
+            _normalize_column(p, seed, nobody, j, weight, stats)
+        theta[j] = 0
+        draw_th = chain(chain(chain(start(seed, _ROUND_V_TH), nobody), np.uint32(0)), np.uint32(j))
+        v_th[j] = write_v_th(p, theta[j], draw_th, stats)
+
+
+@njit(cache=True)
+def _integrate(p, total, v, draw, stats):
+    """Return the new ``v_mem`` of one neuron that received the raw weight sum ``total``."""
+    a = (v << p.v_shift) + (total << p.sum_shift)
+    over = a > p.acc_max
+    a = fit(a, -p.acc_max - 1, p.acc_max, p.acc_width, True, p.v_overflow)
+    shift = p.v_shift
+    if p.leak == P.LEAK_SHIFT:
+        a = a - (a >> p.leak_shift)
+    elif p.leak == P.LEAK_MULTIPLY:
+        a = a * p.leak_mul
+        shift += P.DECAY_BITS
+    elif p.leak == P.LEAK_SUBTRACT:
+        a = max(a - p.leak_sub, 0) if a >= 0 else min(a + p.leak_sub, 0)
+    rounded = round_shift(a, shift, p.v_rounding, draw, p.v_rand_bits)
+    over = over or rounded > p.v_max
+    raw = fit(rounded, p.v_min, p.v_max, p.v_width, True, p.v_overflow)
+    note(stats, P.STAT_V_MEM, raw, np.int64(over))
+    return raw
+
+
+@njit(cache=True)
+def _find_winner(p, v, v_th, held):
+    """Return the firing neuron: largest margin at or over threshold, lowest index on a tie; else -1."""
+    winner = -1
+    best = np.int64(-1)
+    for j in range(p.n_neurons):
+        margin = (v[j] << p.cmp_v_shift) - (v_th[j] << p.cmp_th_shift)
+        if not held[j] and margin >= 0 and margin > best:
+            winner = j
+            best = margin
+    return winner
+
+
+@njit(cache=True)
+def _inhibit(p, winner, inhibition, v, held, stats):
+    for j in range(p.n_neurons):
+        if j != winner and not held[j]:
+            low = v[j] - inhibition
+            if p.has_floor:
+                low = max(low, p.v_floor)
+            v[j] = fit(low, p.v_min, p.v_max, p.v_width, True, p.v_overflow)
+            note(stats, P.STAT_V_MEM, v[j], overflow_side(low, p.v_min, p.v_max, p.v_overflow))
+
+
+@njit(cache=True, nogil=True)
+def run_images(
+    p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale,
+    weight, theta, v_th, counts, stats, activity,
+    record, rec_v_mem, rec_refractory, rec_v_th, rec_theta, rec_n_post, rec_n_window, rec_x_pre, rec_c_pre,
+    rec_winner, rec_weight,
+):  # fmt: skip
+    """Run images one after another; learn in place when ``learn``.
+
+    Parameters
+    ----------
+    p : Params
+    learn : bool
+    phase : int64
+        0 training, 1 labelling, 2 test.
+    seed : uint32
+    first : int64
+        Presentation number of the first image.
+    offsets : int64[n_images, n_steps + 1]
+    inputs : uint16[n_events]
+    eta, inhibition : int64[n_images]
+        Raw learning rate and inhibition of every image.
+    x_scale : int64[n_updates]
+    weight : int64[n_inputs, n_neurons]
+    theta, v_th : int64[n_neurons]
+    counts : uint16[n_images, n_neurons]
+    stats : int64[5, 4]
+    activity : int64[4]
+    record : bool
+        Whether to fill the ``rec_`` arrays [image, step, register index] (sized 1 otherwise).
+    """
+    n, m = p.n_neurons, p.n_inputs
+    v = np.zeros(n, np.int64)
+    total = np.zeros(n, np.int64)
+    refractory = np.zeros(n, np.int64)
+    held = np.zeros(n, np.bool_)
+    n_post = np.zeros(n, np.int64)
+    n_window = np.zeros(n, np.int64)
+    learned = np.zeros(n, np.bool_)
+    x_pre = np.zeros(m, np.int64)
+    c_pre = np.zeros(m, np.int64)
+    n_events = np.zeros(m, np.int64)
+    key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
+    for image in range(offsets.shape[0]):
+        presentation = np.uint32(first + image)
+        v[:] = 0
+        refractory[:] = 0
+        n_post[:] = 0
+        n_window[:] = 0
+        learned[:] = False
+        x_pre[:] = 0
+        c_pre[:] = 0
+        n_events[:] = 0
+        counts[image, :] = 0
+        note(stats, P.STAT_V_MEM, 0, 0)
+        if learn:
+            note(stats, P.STAT_X_PRE, 0, 0)
+        for t in range(p.n_steps):
+            begin, end = offsets[image, t], offsets[image, t + 1]
+            activity[P.ACT_INPUT_SPIKES] += end - begin
+            total[:] = 0
+            for e in range(begin, end):
+                i = inputs[e]
+                for j in range(n):
+                    total[j] += weight[i, j]
+            if learn:
+                for e in range(begin, end):
+                    n_events[inputs[e]] += 1
+                if p.trace == P.TRACE_EXPONENTIAL:
+                    decay_x_pre(p, seed, presentation, t, n_events, x_pre, stats)
+                    n_events[:] = 0
+            key = chain(chain(key_v_mem, presentation), np.uint32(t))
+            for j in range(n):
+                held[j] = refractory[j] > 0
+                if held[j]:
+                    refractory[j] -= 1
+                else:
+                    v[j] = _integrate(p, total[j], v[j], chain(key, np.uint32(j)), stats)
+            winner = _find_winner(p, v, v_th, held)
+            if winner >= 0:
+                _inhibit(p, winner, inhibition[image], v, held, stats)
+                v[winner] = p.v_reset
+                note(stats, P.STAT_V_MEM, v[winner], 0)
+                refractory[winner] = p.refractory
+                counts[image, winner] += 1
+                activity[P.ACT_OUTPUT_SPIKES] += 1
+                if learn:
+                    n_post[winner] += 1
+                    n_window[winner] += 1
+                    spike_theta(p, seed, presentation, t, winner, theta, v_th, stats)
+            if learn and (t + 1) % p.update_steps == 0:
+                u = (t + 1) // p.update_steps - 1
+                if p.trace == P.TRACE_WINDOW:
+                    for i in range(m):
+                        c_pre[i] = min((c_pre[i] >> 1) + n_events[i], p.c_max)
+                    n_events[:] = 0
+                    read_x_pre(p, seed, presentation, u, x_scale, c_pre, x_pre, stats)
+                k_eta = potentiation(p, n_post) * eta[image]
+                first_learner, last_learner = np.int64(0), np.int64(n)
+                if p.learners == P.LEARN_WINNER:
+                    first_learner = np.argmax(n_window)
+                    last_learner = first_learner + 1
+                for j in range(first_learner, last_learner):
+                    if n_window[j] > 0:
+                        _learn_column(p, seed, presentation, u, j, k_eta, weight, x_pre, stats)
+                        learned[j] = True
+                        activity[P.ACT_UPDATES] += 1
+                n_window[:] = 0
+            if record:
+                rec_v_mem[image, t, :] = v
+                rec_refractory[image, t, :] = refractory
+                rec_v_th[image, t, :] = v_th
+                rec_theta[image, t, :] = theta
+                rec_n_post[image, t, :] = n_post
+                rec_n_window[image, t, :] = n_window
+                rec_x_pre[image, t, :] = x_pre
+                rec_c_pre[image, t, :] = c_pre
+                rec_winner[image, t] = winner
+        if learn:
+            if p.weight_sum > 0:
+                for j in range(n):
+                    if learned[j]:
+                        _normalize_column(p, seed, presentation, j, weight, stats)
+                        activity[P.ACT_NORMALIZATIONS] += 1
+            forget_theta(p, seed, presentation, theta, v_th, stats)
+        if record:
+            rec_weight[image, :, :] = weight

@@ -1,0 +1,93 @@
+"""Choose the narrowest lanes of the fast kernel for which every intermediate is proven to fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cpu.lanes import TILE
+from tinysnn_hw.engine.params import Params
+from tinysnn_hw.fixed.modes import Overflow
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """How the fast kernel stores one network.
+
+    Attributes
+    ----------
+    lane : dtype
+        int16 or int32: `v_mem` and thresholds on the accumulator grid.
+    row : dtype
+        uint8 or uint16: weights on the accumulator grid, ``raw << sum_shift``.
+    """
+
+    lane: np.dtype
+    row: np.dtype
+
+    @property
+    def name(self) -> str:
+        """Short name, such as ``fast w8 l16``."""
+        return f"fast w{8 * self.row.itemsize} l{8 * self.lane.itemsize}"
+
+
+def padded(n: int) -> int:
+    """Return ``n`` rounded up to whole tiles."""
+    return -(-n // TILE) * TILE
+
+
+def column_positions(n: int, plan: LanePlan) -> np.ndarray:
+    """Return int64[n]: where neuron ``j`` stands in a weight row.
+
+    With two weights per lane the low ones belong to the first half of a tile, the high ones to the second.
+    """
+    j = np.arange(n, dtype=np.int64)
+    if plan.lane.itemsize != 2 * plan.row.itemsize:
+        return j
+    half = TILE // 2
+    within = j % TILE
+    return j - within + 2 * (within % half) + within // half
+
+
+def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) -> LanePlan | None:
+    """Return the narrowest plan that is proven exact, or None where only the generic kernel is.
+
+    The bounds, with ``L`` lane bits and ``total = max_events * w_max << sum_shift``:
+
+    - the accumulator fits the lane (30 bits of a 32-bit one), and ``total`` is below half its range: then one saturating addition per step is exact,
+      the sums of paired weights never carry, and a held neuron, parked at the lowest lane value, can neither
+      fire nor saturate nor raise the peak;
+    - the leak product plus its rounding bias fits twice the lane;
+    - inhibition does not exceed the range of `v_mem`, so parked neurons never add a low saturation;
+    - a weight update fits 62 bits, a trace product 31 bits.
+    """
+    modes = {p.v_overflow, p.th_overflow, p.x_overflow, p.theta_overflow}
+    w_top = p.w_max << p.sum_shift
+    if Overflow.WRAP in modes or w_top > 0xFFFF or inhibition_max > p.v_max - p.v_min:
+        return None
+    if p.trace == P.TRACE_EXPONENTIAL and (p.x_width + P.DECAY_BITS > 30 or p.x_frac < 1):
+        return None
+    k_max = -(-p.n_steps // p.n_th) if p.eq1 else 1
+    if (k_max * eta_max * max(p.x_max, 1) * p.w_max).bit_length() > 61:
+        return None
+    total = max_events * w_top
+    row = np.dtype(np.uint8 if w_top <= 0xFF else np.uint16)
+    for lane in (np.dtype(np.int16), np.dtype(np.int32)):
+        bits = 8 * lane.itemsize
+        width = 16 if bits == 16 else 30
+        if p.acc_width > width or total >= 1 << (width - 1):
+            continue
+        if p.leak == P.LEAK_MULTIPLY:
+            cut = P.DECAY_BITS + p.v_shift
+            if p.acc_max * p.leak_mul + (1 << cut) >= 1 << (2 * bits - 1) or cut > 30:
+                continue
+        if p.leak == P.LEAK_SUBTRACT and p.leak_sub + p.acc_max >= 1 << (bits - 1):
+            continue
+        if p.leak == P.LEAK_SHIFT and p.leak_shift >= bits:
+            continue
+        if p.v_shift >= bits - 1:
+            continue
+        return LanePlan(lane, row)
+    return None

@@ -1,0 +1,358 @@
+"""Spec to integers, with proofs: every constant on its grid, every intermediate inside its carrier."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.params import Params
+from tinysnn_hw.errors import SpecError
+from tinysnn_hw.fixed.format import Format
+from tinysnn_hw.fixed.modes import Overflow
+from tinysnn_hw.spec.network import LearningSpec, NetworkSpec
+
+CARRIER_BITS = 63
+"""Magnitude bits of the int64 in which the generic kernel computes."""
+
+_LEAKS = {"none": P.LEAK_NONE, "shift": P.LEAK_SHIFT, "multiply": P.LEAK_MULTIPLY, "subtract": P.LEAK_SUBTRACT}
+_FORGETS = {"none": P.FORGET_NONE, "subtract": P.FORGET_SUBTRACT, "multiply": P.FORGET_MULTIPLY}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One bound proven for an intermediate: ``low <= value <= high`` and the bits a signed carrier needs."""
+
+    name: str
+    low: int
+    high: int
+
+    @property
+    def bits(self) -> int:
+        """Width of the narrowest two's-complement word that holds the interval."""
+        return max(self.high.bit_length(), (-self.low - 1).bit_length() if self.low < 0 else 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A network as integers.
+
+    Attributes
+    ----------
+    spec : NetworkSpec
+    params : Params
+        Scalars of the kernels.
+    eta : int64[schedule_pieces]
+        Raw learning rate of each piece of the training.
+    inhibition : int64[schedule_pieces]
+        Raw inhibition of each piece of the training, on the grid of `v_mem`.
+    inhibition_full : int
+        Raw inhibition after the ramp; used in labelling and test.
+    x_scale : int64[n_updates]
+        Factor that turns the windowed count of an update into `x_pre`, with 16 + x_frac fraction bits.
+    formats : dict of str to Format
+        Format of every stored register, counters included.
+    proofs : tuple of Proof
+    """
+
+    spec: NetworkSpec
+    params: Params
+    eta: npt.NDArray[np.int64]
+    inhibition: npt.NDArray[np.int64]
+    inhibition_full: int
+    x_scale: npt.NDArray[np.int64]
+    formats: dict[str, Format]
+    proofs: tuple[Proof, ...]
+
+    @property
+    def n_updates(self) -> int:
+        """Learning windows that end within an image."""
+        return self.params.n_steps // self.params.update_steps
+
+
+def constant(value: float, frac_bits: int) -> int:
+    """Return ``floor(value * 2**frac_bits + 1/2)``, computed exactly."""
+    return math.floor(Fraction(value) * Fraction(2) ** frac_bits + Fraction(1, 2))
+
+
+def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
+    """Turn a network into integers and prove that no intermediate can leave its carrier.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    max_events : int, optional
+        Largest number of input events in one step, known from the raster; absent: 16 per input, the most
+        an encoder can produce.
+
+    Returns
+    -------
+    Lowered
+
+    Raises
+    ------
+    SpecError
+        A constant does not fit its register, or an intermediate would need more than 64 bits.
+    """
+    formats = _formats(spec)
+    neuron, learning, fm = spec.neuron, spec.learning, spec.formats
+    v, w, th, theta, x = (formats[name] for name in ("v_mem", "weight", "v_th", "theta", "x_pre"))
+    acc_frac = max(v.frac_bits, w.frac_bits) + fm.guard_bits
+    acc_width = v.int_bits + acc_frac
+    sym = fm.v_mem.overflow == Overflow.SATURATE_SYMMETRIC
+    v_min = -v.raw_max if sym else v.raw_min
+    if acc_width < 2:
+        raise SpecError(f"formats.v_mem = {v}: the accumulator (v_mem's integer bits, {acc_frac} fraction bits) is empty")
+    th_frac = max(th.frac_bits, theta.frac_bits, P.THRESHOLD_BITS)
+    cmp_frac = max(v.frac_bits, th.frac_bits)
+    _require(spec, "v_mem", v, "neuron.v_reset", neuron.v_reset)
+    if neuron.v_floor is not None:
+        _require(spec, "v_mem", v, "neuron.v_floor", neuron.v_floor)
+    _require(spec, "v_mem", v, "neuron.v_th", neuron.v_th)
+    _require(spec, "v_th", th, "neuron.v_th", neuron.v_th)
+    clamp = theta.raw_max
+    if neuron.v_th_cap is not None:
+        _require(spec, "v_th", th, "neuron.v_th_cap", neuron.v_th_cap)
+        room = Fraction(neuron.v_th_cap) - Fraction(neuron.v_th)
+        clamp = math.floor(room * Fraction(2) ** theta.frac_bits)
+        if clamp > theta.raw_max:
+            raise SpecError(
+                f"formats.theta = {theta}: v_th_cap - v_th = {float(room):g} mV does not fit; "
+                f"its largest value is {theta.max:g}"
+            )
+    eta_frac = fm.eta.format.frac_bits
+    eta = _eta_table(learning, fm.eta.format)
+    w_max = min(constant(learning.w_max, w.frac_bits), w.raw_max)
+    if w_max < 1:
+        raise SpecError(f"formats.weight = {w}: w_max = {learning.w_max:g} is below one LSB ({w.lsb:g})")
+    w_low = min(constant(learning.w_init_low, w.frac_bits), w_max)
+    w_high = min(constant(learning.w_init_high, w.frac_bits), w_max + 1)
+    down = 0.0
+    if neuron.theta_forget == "subtract":
+        down = neuron.theta_plus * neuron.theta_forget_spikes / spec.network.neurons
+    n_updates = spec.encoding.n_steps // learning.update_steps
+    values = Params(
+        n_inputs=spec.network.inputs,
+        n_neurons=spec.network.neurons,
+        n_steps=spec.encoding.n_steps,
+        acc_width=acc_width,
+        acc_max=(1 << (acc_width - 1)) - 1,
+        sum_shift=acc_frac - w.frac_bits,
+        v_shift=acc_frac - v.frac_bits,
+        v_min=v_min,
+        v_max=v.raw_max,
+        v_width=v.width,
+        v_rounding=int(fm.v_mem.rounding),
+        v_overflow=int(fm.v_mem.overflow),
+        v_rand_bits=fm.v_mem.rand_bits,
+        leak=_LEAKS[neuron.leak],
+        leak_shift=neuron.leak_shift,
+        leak_mul=constant(math.exp(-1.0 / neuron.tau_mem), P.DECAY_BITS),
+        leak_sub=constant(neuron.leak_step, acc_frac),
+        v_reset=constant(neuron.v_reset, v.frac_bits),
+        has_floor=int(neuron.v_floor is not None),
+        v_floor=v_min if neuron.v_floor is None else constant(neuron.v_floor, v.frac_bits),
+        refractory=neuron.refractory,
+        cmp_v_shift=cmp_frac - v.frac_bits,
+        cmp_th_shift=cmp_frac - th.frac_bits,
+        th_lane_shift=acc_frac - th.frac_bits,
+        th_min=th.raw_min,
+        th_max=th.raw_max,
+        th_width=th.width,
+        th_signed=int(th.signed),
+        th_rounding=int(fm.v_th.rounding),
+        th_overflow=int(fm.v_th.overflow),
+        th_rand_bits=fm.v_th.rand_bits,
+        th_base=constant(neuron.v_th, th_frac),
+        th_cut_shift=th_frac - th.frac_bits,
+        th_bias0=P.rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[0],
+        th_bias2=P.rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[2],
+        theta_sum_shift=th_frac - theta.frac_bits,
+        theta_plus=constant(neuron.theta_plus, th_frac),
+        theta_min=theta.raw_min,
+        theta_max=theta.raw_max,
+        theta_width=theta.width,
+        theta_signed=int(theta.signed),
+        theta_rounding=int(fm.theta.rounding),
+        theta_overflow=int(fm.theta.overflow),
+        theta_rand_bits=fm.theta.rand_bits,
+        theta_clamp=clamp,
+        theta_forget=_FORGETS[neuron.theta_forget],
+        theta_down=constant(down, th_frac),
+        theta_mul=constant(math.exp(-spec.encoding.n_steps / neuron.tau_theta), P.THETA_DECAY_BITS),
+        w_max=w_max,
+        w_rounding=int(fm.weight.rounding),
+        w_rand_bits=fm.weight.rand_bits,
+        w_init_low=w_low,
+        w_init_span=max(w_high - w_low, 1),
+        x_frac=x.frac_bits,
+        x_one=min(1 << x.frac_bits, x.raw_max),
+        x_max=x.raw_max,
+        x_width=x.width,
+        x_rounding=int(fm.x_pre.rounding),
+        x_overflow=int(fm.x_pre.overflow),
+        x_rand_bits=fm.x_pre.rand_bits,
+        trace=P.TRACE_WINDOW if learning.trace == "window" else P.TRACE_EXPONENTIAL,
+        trace_mul=constant(math.exp(-1.0 / learning.tau_trace), P.DECAY_BITS),
+        c_max=formats["c_pre"].raw_max,
+        eta_frac=eta_frac,
+        rule=P.RULE_ATTRACT if learning.rule == "attract" else P.RULE_POTENTIATE,
+        learners=P.LEARN_WINNER if learning.learners == "winner" else P.LEARN_SPIKERS,
+        update_steps=learning.update_steps,
+        eq1=int(learning.potentiation == "eq1"),
+        n_th=learning.n_th,
+        weight_sum=0 if learning.weight_sum is None else constant(learning.weight_sum, w.frac_bits),
+    )
+    events = 16 * spec.network.inputs if max_events is None else max_events
+    return Lowered(
+        spec=spec,
+        params=values,
+        eta=eta,
+        inhibition=_inhibition_table(spec, v),
+        inhibition_full=constant(spec.inhibition.strength, v.frac_bits),
+        x_scale=_x_scale(spec, values, n_updates),
+        formats=formats,
+        proofs=_prove(values, int(eta.max()), events),
+    )
+
+
+def piece_of(presentation: int, n_presentations: int, n_pieces: int) -> int:
+    """Return the schedule piece of a training presentation: ``presentation * n_pieces // n_presentations``."""
+    return presentation * n_pieces // n_presentations
+
+
+def eta_values(learning: LearningSpec) -> list[float]:
+    """Return the learning rate of every piece, as real numbers.
+
+    With ``a = i / (pieces - 1)``: geometric ``start * (end/start)**a``, linear ``start + (end-start) a``,
+    cosine ``end + (start-end) (1 + cos(pi a)) / 2``.
+    """
+    pieces, start, end = learning.schedule_pieces, learning.eta_start, learning.eta_end
+    values = []
+    for i in range(pieces):
+        a = i / (pieces - 1) if pieces > 1 else 0.0
+        if learning.eta_schedule == "geometric":
+            values.append(start * (end / start) ** a)
+        elif learning.eta_schedule == "linear":
+            values.append(start + (end - start) * a)
+        else:
+            values.append(end + (start - end) * (1.0 + math.cos(math.pi * a)) / 2.0)
+    return values
+
+
+def inhibition_values(spec: NetworkSpec) -> list[float]:
+    """Return the inhibition of every piece: ``strength * (start + (1 - start) * min(1, i / pieces / ramp))``."""
+    inhibition, pieces = spec.inhibition, spec.learning.schedule_pieces
+    return [
+        inhibition.strength
+        * (inhibition.start + (1.0 - inhibition.start) * min(1.0, i / pieces / inhibition.ramp))
+        for i in range(pieces)
+    ]
+
+
+def full_counts(spec: NetworkSpec) -> list[int]:
+    """Return what a full-rate pixel's windowed count would be at each update: ``c = (c >> 1) + n``."""
+    per_window = constant(spec.encoding.rate_max_hz * spec.encoding.dt * spec.learning.update_steps, 0)
+    count, counts = 0, []
+    for _ in range(spec.encoding.n_steps // spec.learning.update_steps):
+        count = (count >> 1) + per_window
+        counts.append(count)
+    return counts
+
+
+def _formats(spec: NetworkSpec) -> dict[str, Format]:
+    fm, encoding = spec.formats, spec.encoding
+    steps_bits = encoding.n_steps.bit_length()
+    formats = {
+        name: getattr(fm, name).format for name in ("weight", "v_mem", "v_th", "theta", "x_pre", "c_pre", "eta")
+    }
+    formats["refractory_count"] = Format(False, max(spec.neuron.refractory.bit_length(), 1), 0)
+    formats["n_post"] = Format(False, steps_bits, 0)
+    formats["n_window"] = Format(False, spec.learning.update_steps.bit_length(), 0)
+    return formats
+
+
+def _require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: float) -> None:
+    raw = constant(value, fmt.frac_bits)
+    if not fmt.raw_min <= raw <= fmt.raw_max:
+        need = max(raw.bit_length() + int(fmt.signed), 1) - fmt.frac_bits
+        kind = "s" if fmt.signed or value < 0 else "u"
+        raise SpecError(
+            f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value:g} of "
+            f"{spec.name!r}; use at least {kind}{need}.{fmt.frac_bits}, or lower {key}"
+        )
+
+
+def _eta_table(learning: LearningSpec, fmt: Format) -> npt.NDArray[np.int64]:
+    raws = [constant(value, fmt.frac_bits) for value in eta_values(learning)]
+    for raw, value in zip(raws, eta_values(learning), strict=True):
+        if not 1 <= raw <= fmt.raw_max:
+            raise SpecError(
+                f"formats.eta = {fmt}: learning rate {value:g} becomes raw {raw}; "
+                f"1 to {fmt.raw_max} is allowed ({fmt.lsb:g} to {fmt.max:g})"
+            )
+    return np.array(raws, np.int64)
+
+
+def _inhibition_table(spec: NetworkSpec, v: Format) -> npt.NDArray[np.int64]:
+    return np.array([constant(value, v.frac_bits) for value in inhibition_values(spec)], np.int64)
+
+
+def _x_scale(spec: NetworkSpec, values: Params, n_updates: int) -> npt.NDArray[np.int64]:
+    if values.trace != P.TRACE_WINDOW:
+        return np.zeros(n_updates, np.int64)
+    scales = []
+    for count in full_counts(spec):
+        if not 1 <= count <= values.c_max:
+            raise SpecError(
+                f"formats.c_pre = {spec.formats.c_pre.format}: a full-rate pixel counts {count} in a window of "
+                f"{spec.learning.update_steps} steps; 1 to {values.c_max} is allowed"
+            )
+        scales.append(math.floor(Fraction(1 << (P.DECAY_BITS + values.x_frac), count) + Fraction(1, 2)))
+    return np.array(scales, np.int64)
+
+
+def _prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
+    """Bound every intermediate of a step and an update; refuse what does not fit an int64."""
+    v_low, v_high = p.v_min << p.v_shift, p.v_max << p.v_shift
+    total = events * p.w_max << p.sum_shift
+    decay = 1 << P.DECAY_BITS
+    k_max = -(-p.n_steps // p.n_th) if p.eq1 else 1
+    grid = p.x_frac + p.eta_frac
+    step = k_max * eta_max * max(p.x_max, 1) * p.w_max
+    proofs = (
+        Proof("input sum", 0, total),
+        Proof("accumulator before saturation", v_low, v_high + total),
+        Proof("leak product", -(p.acc_max + 1) * decay, p.acc_max * decay + (1 << (P.DECAY_BITS + p.v_shift))),
+        Proof("threshold comparison", *_margin(p)),
+        Proof("theta decay", 0, p.theta_max << P.THETA_DECAY_BITS),
+        Proof("threshold sum", 0, p.th_base + (p.theta_max << p.theta_sum_shift) + p.theta_plus),
+        Proof("trace product", 0, p.x_max * decay + (events << (p.x_frac + P.DECAY_BITS))),
+        Proof("count product", 0, p.c_max << (P.DECAY_BITS + p.x_frac + 1)),
+        Proof("weight update", -step, (p.w_max << grid) + step + (1 << grid)),
+        Proof("normalisation product", 0, (p.weight_sum + 1) << P.DECAY_BITS),
+    )
+    for proof in proofs:
+        if proof.bits > CARRIER_BITS:
+            raise SpecError(
+                f"{proof.name}: values from {proof.low} to {proof.high} need {proof.bits} bits; the widest carrier "
+                f"has {CARRIER_BITS + 1}: narrow the formats that enter it"
+            )
+    return proofs
+
+
+def _margin(p: Params) -> tuple[int, int]:
+    return (
+        (p.v_min << p.cmp_v_shift) - (p.th_max << p.cmp_th_shift),
+        (p.v_max << p.cmp_v_shift) - (p.th_min << p.cmp_th_shift),
+    )
+
+
+__all__ = [
+    "CARRIER_BITS", "Lowered", "Proof", "constant", "eta_values", "full_counts", "inhibition_values", "lower",
+    "piece_of",
+]  # fmt: skip

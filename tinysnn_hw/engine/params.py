@@ -1,0 +1,135 @@
+"""The integers a kernel sees: one flat named tuple and the codes of its choices."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tinysnn_hw.fixed.modes import Rounding
+
+LEAK_NONE, LEAK_SHIFT, LEAK_MULTIPLY, LEAK_SUBTRACT = range(4)
+RULE_POTENTIATE, RULE_ATTRACT = range(2)
+LEARN_SPIKERS, LEARN_WINNER = range(2)
+TRACE_EXPONENTIAL, TRACE_WINDOW = range(2)
+FORGET_NONE, FORGET_SUBTRACT, FORGET_MULTIPLY = range(3)
+
+PHASE_TRAIN, PHASE_LABEL, PHASE_TEST = range(3)
+PHASES = {"train": PHASE_TRAIN, "label": PHASE_LABEL, "test": PHASE_TEST}
+PHASE_STRIDE = 32
+"""Added per phase to the purpose of `v_mem` rounding, so that phases never share a random bit."""
+
+DECAY_BITS = 16
+"""Fraction bits of the constants of the multiply leak, the trace decay, reciprocals and normalisation."""
+THETA_DECAY_BITS = 32
+"""Fraction bits of the per-image decay of `theta`."""
+THRESHOLD_BITS = 16
+"""Least fraction bits of the grid on which ``v_th + theta`` is summed."""
+
+STAT_WEIGHT, STAT_V_MEM, STAT_V_TH, STAT_THETA, STAT_X_PRE = range(5)
+STAT_REGISTERS = ("weight", "v_mem", "v_th", "theta", "x_pre")
+STAT_MIN, STAT_MAX, STAT_LOW, STAT_HIGH = range(4)
+
+ACT_INPUT_SPIKES, ACT_OUTPUT_SPIKES, ACT_UPDATES, ACT_NORMALIZATIONS = range(4)
+ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations")
+
+INIT_PRESENTATION = 0xFFFFFFFF
+"""Presentation number of the normalisation of the initial weights."""
+
+
+def rounding_bias(rounding: int, shift: int) -> tuple[int, int, int]:
+    """Return ``(b0, b1, b2)``: a mode adds ``b0 + (sign & b1) + ((n >> shift) & b2)`` before the shift.
+
+    Stochastic rounding adds its random bits instead; its three terms are 0.
+    """
+    if shift <= 0:
+        return 0, 0, 0
+    half = 1 << (shift - 1)
+    return {
+        Rounding.FLOOR: (0, 0, 0),
+        Rounding.TO_ZERO: (0, 2 * half - 1, 0),
+        Rounding.NEAREST: (half, 0, 0),
+        Rounding.NEAREST_AWAY: (half, -1, 0),
+        Rounding.NEAREST_EVEN: (half - 1, 0, 1),
+        Rounding.STOCHASTIC: (0, 0, 0),
+    }[Rounding(rounding)]
+
+
+class Params(NamedTuple):
+    """Raw integers of one lowered network; all values are Python ints so that kernels compile once.
+
+    Suffixes: ``_shift`` counts bits, ``_min``/``_max`` bound a raw value.  The accumulator grid has
+    ``acc_frac`` fraction bits; ``v_mem`` on it is ``raw << v_shift``, a weight ``raw << sum_shift``.
+    """
+
+    n_inputs: int
+    n_neurons: int
+    n_steps: int
+    # accumulator and v_mem
+    acc_width: int
+    acc_max: int
+    sum_shift: int
+    v_shift: int
+    v_min: int
+    v_max: int
+    v_width: int
+    v_rounding: int
+    v_overflow: int
+    v_rand_bits: int
+    leak: int
+    leak_shift: int
+    leak_mul: int
+    leak_sub: int
+    v_reset: int
+    has_floor: int
+    v_floor: int
+    refractory: int
+    # threshold
+    cmp_v_shift: int
+    cmp_th_shift: int
+    th_lane_shift: int
+    th_min: int
+    th_max: int
+    th_width: int
+    th_signed: int
+    th_rounding: int
+    th_overflow: int
+    th_rand_bits: int
+    th_base: int
+    th_cut_shift: int
+    th_bias0: int
+    th_bias2: int
+    theta_sum_shift: int
+    theta_plus: int
+    theta_min: int
+    theta_max: int
+    theta_width: int
+    theta_signed: int
+    theta_rounding: int
+    theta_overflow: int
+    theta_rand_bits: int
+    theta_clamp: int
+    theta_forget: int
+    theta_down: int
+    theta_mul: int
+    # learning
+    w_max: int
+    w_rounding: int
+    w_rand_bits: int
+    w_init_low: int
+    w_init_span: int
+    x_frac: int
+    x_one: int
+    x_max: int
+    x_width: int
+    x_rounding: int
+    x_overflow: int
+    x_rand_bits: int
+    trace: int
+    trace_mul: int
+    c_max: int
+    eta_frac: int
+    rule: int
+    learners: int
+    update_steps: int
+    eq1: int
+    n_th: int
+    weight_sum: int

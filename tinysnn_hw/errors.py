@@ -1,0 +1,42 @@
+"""Errors a user can meet; each is also the matching built-in, so ``except ValueError`` works too."""
+
+from __future__ import annotations
+
+
+class TinySnnError(Exception):
+    """Base of every error this package raises on purpose.
+
+    The message names the subject, its value, what is allowed and, where known, what to do.
+    """
+
+
+class FormatError(TinySnnError, ValueError):
+    """A number format cannot be parsed or cannot exist."""
+
+
+class QuantizeError(TinySnnError, ValueError):
+    """A value cannot be turned into a raw integer (NaN, infinity, wrong dtype)."""
+
+
+class FixedPointOverflowError(TinySnnError, OverflowError):
+    """A register whose overflow mode is ``error`` left its range."""
+
+
+class SpecError(TinySnnError, ValueError):
+    """A network, format or run description is malformed or impossible."""
+
+
+class DataError(TinySnnError, ValueError):
+    """A data file or array is malformed, truncated, mislabelled or of the wrong shape."""
+
+
+class DataNotFoundError(TinySnnError, FileNotFoundError):
+    """A data set is neither on disk nor obtainable."""
+
+
+class ModelFileError(TinySnnError, ValueError):
+    """A saved model is missing, cut short, altered or of another version."""
+
+
+class BackendUnavailableError(TinySnnError, RuntimeError):
+    """A back end was asked for by name and cannot run on this machine."""

@@ -1,0 +1,90 @@
+"""Arrays that come from outside, checked before a kernel sees them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tinysnn_hw.errors import QuantizeError, SpecError
+from tinysnn_hw.fixed.format import Format
+
+__all__ = ["checked_int", "checked_out", "checked_raw", "checked_reals", "element"]
+
+_EXACT_INTEGER = 2**53
+
+
+def element(array: NDArray[Any], flat_index: int, name: str) -> str:
+    """Return ``name[i, j] = value`` of one element, for messages."""
+    where = np.unravel_index(flat_index, array.shape)
+    index = f"[{', '.join(str(int(i)) for i in where)}]" if where else ""
+    return f"{name}{index} = {array[where]}"
+
+
+def checked_int(name: str, value: int, low: int, high: int) -> int:
+    """Return an integer within ``low..high``, else raise `SpecError`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise SpecError(f"{name} is {value!r}; it must be an integer") from None
+    if not low <= number <= high:
+        raise SpecError(f"{name} is {number}; allowed: {low} to {high}")
+    return number
+
+
+def checked_reals(x: ArrayLike) -> NDArray[np.float64]:
+    """Return numbers as float64 in C order; raise `QuantizeError` where that would not be exact."""
+    array = _as_array(x, "x")
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind not in "biuf" or (kind == "f" and size > 8):
+        raise QuantizeError(
+            f"x is of dtype {array.dtype}; quantize takes real numbers that float64 holds exactly"
+        )
+    reals = np.asarray(array, dtype=np.float64, order="C")
+    if kind in "iu" and size == 8:
+        beyond = (array > _EXACT_INTEGER) | (array < -_EXACT_INTEGER)
+        if beyond.any():
+            first = int(beyond.argmax())
+            raise QuantizeError(
+                f"{element(array, first, 'x')} lies beyond 2**53, where float64 is not exact; "
+                "use requantize for integers"
+            )
+    return reals
+
+
+def checked_raw(raw: ArrayLike, fmt: Format) -> NDArray[Any]:
+    """Return raw integers in C order; raise `QuantizeError` unless each is one of the format."""
+    array = _as_array(raw, "raw")
+    if array.size == 0:
+        return array.astype(fmt.storage_dtype)
+    if array.dtype.kind not in "iu":
+        raise QuantizeError(f"raw is of dtype {array.dtype}; raw values are integers")
+    held = np.iinfo(array.dtype)
+    if held.min < fmt.raw_min or held.max > fmt.raw_max:
+        outside = (array < fmt.raw_min) | (array > fmt.raw_max)
+        if outside.any():
+            raise QuantizeError(
+                f"{element(array, int(outside.argmax()), 'raw')} is no raw value of {fmt}; "
+                f"allowed: {fmt.raw_min} to {fmt.raw_max}"
+            )
+    return np.asarray(array, order="C")
+
+
+def checked_out(out: NDArray[Any], shape: tuple[int, ...], fmt: Format) -> NDArray[Any]:
+    """Return ``out`` if it can take raw integers of that shape, else raise `QuantizeError`."""
+    wanted = f"a writable array of shape {shape} and dtype {fmt.storage_dtype}"
+    if not isinstance(out, np.ndarray):
+        raise QuantizeError(f"out is of type {type(out).__name__}; it must be {wanted}")
+    if out.shape != shape or out.dtype != fmt.storage_dtype or not out.flags.writeable:
+        access = "" if out.flags.writeable else "read-only, "
+        raise QuantizeError(f"out is {access}of shape {out.shape} and dtype {out.dtype}; it must be {wanted}")
+    return out
+
+
+def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise QuantizeError(f"{name} is no array of numbers: {error}") from error

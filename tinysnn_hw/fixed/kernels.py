@@ -1,0 +1,202 @@
+"""Loops over arrays: one pass that reads, rounds, fits, counts and writes.
+
+Reals are cut in float64, because each of these steps is exact there:
+
+1. ``y = x * 2**frac_bits`` multiplies by a power of two. It loses no bit unless it overflows, to an
+   infinity of the same sign, or falls below ``2**-1022``. The latter needs ``frac_bits < 0``, for which
+   the caller lifts tiny values first.
+2. For ``|y| < 2**52`` the floor ``t`` and the midpoint ``t + 0.5`` are exact, so a comparison with the
+   midpoint settles every tie. ``floor(y + 0.5)`` would not do: it rounds 0.5 - 2**-54 to 1. Nor would
+   ``y - t``: it turns the fraction of 2**-54 - 0.5 into a tie. Beyond ``2**52`` every ``y`` is an integer.
+3. ``floor(y * 2**b) - t * 2**b`` is an integer in ``[0, 2**b)``: the first ``b`` bits of the fraction.
+   Both terms are exact, and so is their difference, which float64 can hold.
+4. Every mode is monotone and keeps integers, so rounding and clamping to integers may change places.
+"""
+
+# mypy: disable-error-code="no-any-return, untyped-decorator"
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from tinysnn_hw.fixed.random import chain
+from tinysnn_hw.fixed.scalar import (
+    NEAREST,
+    NEAREST_AWAY,
+    NEAREST_EVEN,
+    STOCHASTIC,
+    TO_ZERO,
+    WRAP,
+    fit,
+    overflow_side,
+    round_shift,
+)
+
+__all__ = ["cut_integers", "cut_reals", "saturate_reals"]
+
+ALL_INTEGERS = 2.0**52
+"""Float64 of this size and more are integers."""
+
+ALL_MULTIPLES = 2.0**85
+"""Float64 of this size and more are multiples of ``2**33``: they wrap to 0 at up to 32 bits."""
+
+LOW_BITS = 1.5 * 2.0**52
+"""Added to an integer float64 of size below ``2**51``, leaves its two's complement in the low 51 bits."""
+
+
+@njit(cache=True)
+def _round_real(y: float, rounding: int) -> float:
+    """Return ``y`` rounded by a deterministic mode; ``|y| < 2**52``."""
+    if rounding == NEAREST:
+        below = np.floor(y)
+        return below + 1.0 if y >= below + 0.5 else below
+    if rounding == NEAREST_EVEN:
+        return np.rint(y)
+    if rounding == NEAREST_AWAY:
+        size = abs(y)
+        below = np.floor(size)
+        return math.copysign(below + 1.0 if size >= below + 0.5 else below, y)
+    if rounding == TO_ZERO:
+        return np.trunc(y)
+    return np.floor(y)
+
+
+@njit(cache=True)
+def _round_real_at_random(y: float, word: int, unused_bits: int, steps: float) -> float:
+    """Return ``y`` rounded up if its first fraction bits plus the first bits of the word carry.
+
+    ``steps`` is ``2**rand_bits`` and ``unused_bits`` is ``32 - rand_bits``.
+    """
+    below = np.floor(y)
+    fraction = np.floor(y * steps) - below * steps
+    return below + 1.0 if fraction + np.float64(np.uint32(word >> unused_bits)) >= steps else below
+
+
+@njit(cache=True)
+def _to_bits(integer: float) -> np.int64:
+    """Return an int64 whose low bits are those of an integer float64 (see `LOW_BITS`).
+
+    A plain conversion to int64 is not a vector instruction before AVX-512, one to int32 has no room
+    for 32 unsigned bits.
+    """
+    return np.float64(integer + LOW_BITS).view(np.int64)
+
+
+@njit(cache=True)
+def saturate_reals(
+    x: NDArray[np.float64],
+    out: NDArray[Any],
+    scale: float,
+    low: float,
+    high: float,
+    limit: float,
+    rounding: int,
+) -> bool:
+    """Write the rounded and saturated ``x * scale``; tell whether a NaN or an ``|x| > limit`` was met.
+
+    Deterministic modes, no counters.
+    """
+    refused = False
+    for i in range(x.size):
+        value = x[i]
+        refused |= not (abs(value) <= limit)
+        y = value * scale
+        y = y if y > low else low  # a NaN becomes low
+        y = y if y < high else high
+        out[i] = _to_bits(_round_real(y, rounding))
+    return refused
+
+
+@njit(cache=True)
+def cut_reals(
+    x: NDArray[np.float64],
+    out: NDArray[Any],
+    scale: float,
+    low: float,
+    high: float,
+    limit: float,
+    rounding: int,
+    overflow: int,
+    prefix: np.uint32,
+    words: NDArray[np.uint32],
+    rand_bits: int,
+) -> tuple[bool, int, int, int]:
+    """Write the cut of ``x * scale`` by any mode; return (refused as above, counts as in `cut_integers`).
+
+    Stochastic rounding takes ``words``, or if that is empty the hash of ``prefix`` and the index.
+    """
+    refused = False
+    first = x.size
+    n_below = 0
+    n_above = 0
+    modulus = high - low + 1.0
+    unused_bits = np.uint32(32 - rand_bits)
+    steps = 2.0**rand_bits
+    for i in range(x.size):
+        value = x[i]
+        refused |= not (abs(value) <= limit)
+        y = value * scale
+        rounded = y
+        if abs(y) < ALL_INTEGERS:
+            if rounding == STOCHASTIC:
+                word = words[i] if words.size > 0 else chain(prefix, np.uint32(i))
+                rounded = _round_real_at_random(y, word, unused_bits, steps)
+            else:
+                rounded = _round_real(y, rounding)
+        n_below += rounded < low
+        n_above += rounded > high
+        first = min(first, i if rounded < low or rounded > high else x.size)
+        if overflow == WRAP:
+            wrapped = rounded - np.floor(rounded / modulus) * modulus
+            wrapped = wrapped if abs(rounded) < ALL_MULTIPLES else 0.0
+            raw = wrapped if wrapped <= high else wrapped - modulus
+        else:
+            raw = rounded if rounded > low else low
+            raw = raw if raw < high else high
+        out[i] = _to_bits(raw)
+    return refused, n_below, n_above, first
+
+
+@njit(cache=True)
+def cut_integers(
+    raw: NDArray[Any],
+    out: NDArray[Any],
+    shift: int,
+    bound: int,
+    rounding: int,
+    raw_min: int,
+    raw_max: int,
+    width: int,
+    signed: bool,
+    overflow: int,
+    prefix: np.uint32,
+    words: NDArray[np.uint32],
+    rand_bits: int,
+) -> tuple[int, int, int]:
+    """Write the cut of ``raw``; return (number below the range, number above, index of the first outside).
+
+    ``shift`` is -62 to 62. ``bound`` is the largest size that a left shift keeps inside 64 bits. Larger
+    values lie outside the target format and are held at it; `wrap` takes its low bits from the value.
+    """
+    first = raw.size
+    n_below = 0
+    n_above = 0
+    word = np.uint32(0)
+    for i in range(raw.size):
+        n = np.int64(raw[i])
+        if rounding == STOCHASTIC:
+            word = words[i] if words.size > 0 else chain(prefix, np.uint32(i))
+        rounded = round_shift(min(max(n, -bound), bound), shift, rounding, word, rand_bits)
+        side = overflow_side(rounded, raw_min, raw_max, overflow)
+        n_below += side < 0
+        n_above += side > 0
+        first = min(first, i if side != 0 else raw.size)
+        if overflow == WRAP and shift < 0:
+            rounded = n << -shift
+        out[i] = fit(rounded, raw_min, raw_max, width, signed, overflow)
+    return n_below, n_above, first
