@@ -20,9 +20,7 @@ from tinysnn_hw.cost import (
     saving,
 )
 from tinysnn_hw.errors import SpecError
-from tinysnn_hw.fixed import Format
 from tinysnn_hw.spec import load_network
-from tinysnn_hw.spec.registers import register_formats
 
 ACCOUNTINGS = [(p, w, n) for p in PHASES for w in WEIGHT_ACCOUNTINGS for n in NEURON_ACCOUNTINGS]
 
@@ -254,25 +252,3 @@ def test_unlike_accountings_do_not_compare():
         saving(memory_footprint(small()), fp32_baseline(784, 400, weights="dense"))
     with pytest.raises(SpecError, match="n_neurons = 0; at least 1"):
         fp32_baseline(784, 0)
-
-
-@given(st.integers(0, 1000), st.integers(1, 65535), st.data())
-def test_counters_are_just_wide_enough(refractory, n_steps, data):
-    update_steps = data.draw(st.integers(1, n_steps))
-    settings = {
-        "neuron.refractory": refractory,
-        "encoding.n_steps": n_steps,
-        "learning.update_steps": update_steps,
-    }
-    formats = register_formats(network(settings=settings))
-    for name, largest in (("refractory_count", refractory), ("n_post", n_steps), ("n_window", update_steps)):
-        fmt = formats[name]
-        assert not fmt.signed and fmt.frac_bits == 0
-        assert fmt.raw_max >= largest
-        assert fmt.width == 1 or Format(False, fmt.width - 1, 0).raw_max < largest
-
-
-def test_registers_keep_their_formats():
-    formats = register_formats(small())
-    assert list(formats)[:7] == ["weight", "v_mem", "v_th", "theta", "x_pre", "c_pre", "eta"]
-    assert str(formats["weight"]) == "u0.8" and str(formats["theta"]) == "u8.16"

@@ -50,16 +50,16 @@ def test_digits_facts(digits):
     assert digits.train_images.dtype == digits.test_images.dtype == np.uint8
     assert digits.train_labels.dtype == digits.test_labels.dtype == np.int64
     assert digits.train_images.max() == digits.test_images.max() == 255
-    assert np.bincount(digits.train_labels).tolist() == [143, 146, 142, 146, 144, 145, 144, 143, 141, 143]
+    assert np.bincount(digits.train_labels).tolist() == [136, 154, 151, 135, 143, 143, 151, 153, 138, 133]
     assert "scikit-learn" in digits.source
 
 
 def test_digits_bits(digits):
     assert digits.digests == Parts(
-        "1a5fd3b5c524e826767083c882fe4f8c91850d3568a78caadaa66eb3fe78f5b6",
-        "cb6863cc760a900d01be551594691a090fd43e24c11ee63feaaf73315ad5e1d7",
-        "a422c8110b35908d8bc868469498d8bc67c5d5f4357631b3ded0ee283ca6a1e9",
-        "58c508427633b2936fa428117304c0906777e34c1db2e8cfbc37b8531f38a22e",
+        "3f55a1aff74d7e7221435b79980353ce124ee6a01975e64f58dd009c06804bc8",
+        "c31c6c9a4b0b3e6adf01aa5262d8da4a3742847c38c977fed673b71586b0f6c1",
+        "3bf0866715652353c65eb00318e5879d759045fa995d76eba54557b81903312b",
+        "706323aadbd0629ca0c1dfb6dc02ddf390fcfbf02f0e1c15e1cb3fc81f82ce38",
     )
 
 
@@ -68,13 +68,15 @@ def test_digits_pixels_are_the_nearest_of_255_sixteenths(digits):
 
     bunch = load_digits()
     pixels = bunch.data.astype(int)
+    test = np.arange(len(pixels)) % 5 == 0
+    pixels = np.concatenate([pixels[~test], pixels[test]])
     scaled = np.concatenate([digits.train_images, digits.test_images]).astype(int)
     assert (abs(scaled * 16 - pixels * 255) <= 8).all()
     assert sorted(set(scaled.ravel())) == [
         0, 16, 32, 48, 64, 80, 96, 112, 128, 143, 159, 175, 191, 207, 223, 239, 255,
     ]  # fmt: skip
     labels = np.concatenate([digits.train_labels, digits.test_labels])
-    np.testing.assert_array_equal(labels, bunch.target)
+    np.testing.assert_array_equal(labels, np.concatenate([bunch.target[~test], bunch.target[test]]))
 
 
 def test_digits_is_the_default(digits):

@@ -119,7 +119,7 @@ def test_by_hand():
 
 
 def test_a_class_is_judged_by_its_mean_not_its_sum():
-    # Classes 0 and 1 have three and one images; three neurons of class 0 fire weakly, one of class 1 strongly.
+    # Three images of class 0, where three neurons fire weakly, and one of class 1, where one fires strongly.
     readouts = fit_readouts(
         responses([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 2], [0, 0, 0, 1]], [0, 0, 0, 1], 2)
     )
@@ -141,7 +141,7 @@ def test_ties_go_to_the_lowest_class():
 def test_a_silent_image_is_the_lowest_class_that_can_win():
     readouts = fit_readouts(responses([[1, 0], [0, 1]], [2, 3], 5))
     silent = predict(readouts, np.zeros((1, 2), np.uint16))
-    assert {name: classes.tolist() for name, classes in silent.items()} == dict.fromkeys(READOUTS, [2])
+    assert {name: classes.tolist() for name, classes in silent.items()} == {name: [2] for name in READOUTS}
 
 
 def test_neurons_that_never_fired_leave_every_class_without_neurons():
@@ -149,7 +149,7 @@ def test_neurons_that_never_fired_leave_every_class_without_neurons():
     assert readouts.neuron_label.tolist() == [-1, -1]
     assert not readouts.p_class.any()
     predicted = predict(readouts, np.array([[5, 1]], np.uint16))
-    assert {name: classes.tolist() for name, classes in predicted.items()} == dict.fromkeys(READOUTS, [1])
+    assert {name: classes.tolist() for name, classes in predicted.items()} == {name: [1] for name in READOUTS}
 
 
 @given(cases())
@@ -262,7 +262,7 @@ def test_sums_do_not_overflow_the_counters():
         (lambda: responses([[1, 2]], [2], 2), r"labels: entry 0 is 2; allowed 0\.\.1"),
         (lambda: responses([[1, 2]], [0, 1], 2), "labels: 2 for 1 images"),
         (lambda: responses([[1, 2]], [0.0], 2), "labels: float64"),
-        (lambda: ClassResponses.empty(2, 3).add(np.zeros((1, 2), np.uint8), np.zeros(1, int)), r"\[n_images, 3\]"),
+        (lambda: ClassResponses.empty(2, 3).add(np.zeros((1, 2), int), np.zeros(1, int)), r"\[n_images, 3\]"),
         (lambda: predict(fit_readouts(responses([[1]], [0], 1)), np.array([[1.0]])), "counts: float64"),
         (lambda: predict(fit_readouts(responses([[1]], [0], 1)), np.array([[-1]])), "negative"),
         (lambda: predict(fit_readouts(responses([[1]], [0], 1)), np.array([[MAX_SPIKES + 1]])), "8388608"),

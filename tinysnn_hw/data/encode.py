@@ -25,6 +25,7 @@ QUANTILE_BITS = 12
 GAIN_BITS = 8
 """Fraction bits of the gain."""
 _INTERVAL_MAX = (1 << 38) - 1
+_COPY = 32
 _SHUFFLE = np.uint32(Purpose.SHUFFLE)
 
 _PHASES = {
@@ -130,15 +131,19 @@ def encode(
     spike_purpose, phase_purpose = _PHASES[phase]
     offsets = np.zeros((len(order), tables.n_steps + 1), np.int64)
     capacity = _expected_events(images, order, tables)
+    depth = 2 * _COPY
     while True:
         inputs = np.empty(capacity, np.uint16)
         n_events = _encode(
-            images, order, tables.interval, tables.quantile, tables.gain, spikes == "regular",
-            np.uint32(seed), np.uint32(spike_purpose), np.uint32(phase_purpose), first, offsets, inputs,
+            images, order, tables.interval, tables.quantile.astype(np.uint16), tables.gain, spikes == "regular",
+            np.uint32(seed), np.uint32(spike_purpose), np.uint32(phase_purpose), first, depth, offsets, inputs,
         )  # fmt: skip
         if n_events >= 0:
             return Raster(images.shape[1], tables.n_steps, offsets, inputs[:n_events])
-        capacity *= 2
+        if n_events == -1:
+            capacity *= 2
+        else:
+            depth *= 2
 
 
 def _expected_events(
@@ -156,17 +161,19 @@ def _expected_events(
 
 @njit(cache=True, nogil=True)
 def _encode(
-    images, order, interval, quantile, gain, regular, seed, spike_purpose, phase_purpose, first, offsets, inputs
+    images, order, interval, quantile, gain, regular, seed, spike_purpose, phase_purpose, first, depth, offsets, inputs
 ):  # fmt: skip
-    """Fill ``offsets`` and ``inputs``; return the number of events, or -1 when ``inputs`` is too short."""
+    """Fill ``offsets`` and ``inputs``.
+
+    Events are put into one bucket per step, ``depth`` deep.  Pixels are visited in ascending order, so a bucket
+    is ascending too.  Returns the number of events, -1 when ``inputs`` is too short, -2 when a bucket is full.
+    """
     n_inputs = images.shape[1]
     n_steps = offsets.shape[1] - 1
     end_time = np.int64(n_steps) << TIME_BITS
     capacity = inputs.shape[0]
-    scratch = min(capacity, 1 << 16)
-    event_step = np.empty(scratch, np.uint16)
-    event_input = np.empty(scratch, np.uint16)
-    position = np.empty(n_steps + 1, np.int64)
+    bucket = np.empty(n_steps * depth, np.uint16)
+    filled = np.empty(n_steps, np.int32)
     base = np.int64(0)
     for i in range(order.shape[0]):
         image = images[order[i]]
@@ -178,50 +185,51 @@ def _encode(
                 total += np.int64(image[p])
             factor = min(max((total << GAIN_BITS) // gain[1], gain[2]), gain[3])
         prefix = chain(start(seed, phase_purpose if regular else spike_purpose), presentation)
-        position[:] = 0
-        n = 0
+        filled[:] = 0
         for p in range(n_inputs):
             if interval[image[p]] == 0:
                 continue
             mean = min(max((interval[image[p]] * factor) >> GAIN_BITS, 1), _INTERVAL_MAX)
             key = chain(prefix, np.uint32(p))
-            k = np.uint32(0)
             if regular:
-                time = (mean * (np.int64(chain(key, k)) >> 8)) >> 24
-            else:
-                time = (mean * quantile[chain(key, k) >> np.uint32(20)]) >> QUANTILE_BITS
-            while time < end_time:
-                if n == event_step.shape[0]:
-                    if base + n >= capacity:
-                        return -1
-                    grown_step = np.empty(2 * n, np.uint16)
-                    grown_input = np.empty(2 * n, np.uint16)
-                    grown_step[:n] = event_step
-                    grown_input[:n] = event_input
-                    event_step = grown_step
-                    event_input = grown_input
-                step = time >> TIME_BITS
-                event_step[n] = step
-                event_input[n] = p
-                position[step + 1] += 1
-                n += 1
-                if regular:
+                time = (mean * (np.int64(chain(key, np.uint32(0))) >> 8)) >> 24
+                while time < end_time:
+                    step = np.uint64(time >> TIME_BITS)
+                    place = filled[step]
+                    if place == depth:
+                        return -2
+                    bucket[step * np.uint64(depth) + np.uint64(place)] = p
+                    filled[step] = place + 1
                     time += mean
-                else:
-                    k = np.uint32(k + np.uint32(1))
-                    time += (mean * quantile[chain(key, k) >> np.uint32(20)]) >> QUANTILE_BITS
-        if base + n > capacity:
+                continue
+            k = np.uint32(0)
+            time = (mean * np.int64(quantile[chain(key, k) >> np.uint32(20)])) >> QUANTILE_BITS
+            while time < end_time:
+                step = np.uint64(time >> TIME_BITS)
+                place = filled[step]
+                if place == depth:
+                    return -2
+                bucket[step * np.uint64(depth) + np.uint64(place)] = p
+                filled[step] = place + 1
+                k = np.uint32(k + np.uint32(1))
+                time += (mean * np.int64(quantile[chain(key, k) >> np.uint32(20)])) >> QUANTILE_BITS
+        if base + filled.sum() + _COPY > capacity:
             return -1
-        # Counting sort by step; pixels were visited in ascending order, so each step ends up ascending.
-        position[0] = base
-        for s in range(1, n_steps + 1):
-            position[s] += position[s - 1]
-        offsets[i, :] = position
-        for e in range(n):
-            s = event_step[e]
-            inputs[position[s]] = event_input[e]
-            position[s] += 1
-        base += n
+        offsets[i, 0] = base
+        for s in range(n_steps):
+            # Unsigned indices: without the test for negative ones the copies become vector moves.
+            target = np.uint64(base)
+            source = np.uint64(s * depth)
+            count = filled[s]
+            if count <= _COPY:
+                # A fixed length is fastest; what is too much is overwritten by the next step.
+                for k in range(np.uint64(_COPY)):
+                    inputs[target + k] = bucket[source + k]
+            else:
+                for k in range(np.uint64(count)):
+                    inputs[target + k] = bucket[source + k]
+            base += count
+            offsets[i, s + 1] = base
     return base
 
 

@@ -15,6 +15,7 @@ from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.modes import Overflow
 from tinysnn_hw.spec.network import LearningSpec, NetworkSpec
+from tinysnn_hw.spec.registers import register_formats
 
 CARRIER_BITS = 63
 """Magnitude bits of the int64 in which the generic kernel computes."""
@@ -98,7 +99,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     SpecError
         A constant does not fit its register, or an intermediate would need more than 64 bits.
     """
-    formats = _formats(spec)
+    formats = register_formats(spec)
     neuron, learning, fm = spec.neuron, spec.learning, spec.formats
     v, w, th, theta, x = (formats[name] for name in ("v_mem", "weight", "v_th", "theta", "x_pre"))
     acc_frac = max(v.frac_bits, w.frac_bits) + fm.guard_bits
@@ -206,7 +207,10 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         eq1=int(learning.potentiation == "eq1"),
         n_th=learning.n_th,
         weight_sum=0 if learning.weight_sum is None else constant(learning.weight_sum, w.frac_bits),
+        narrow_learning=0,
     )
+    grid, pull = values.x_frac + values.eta_frac, max_potentiation(values) * int(eta.max()) * values.x_max * w_max
+    values = values._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
     events = 16 * spec.network.inputs if max_events is None else max_events
     return Lowered(
         spec=spec,
@@ -218,6 +222,12 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         formats=formats,
         proofs=_prove(values, int(eta.max()), events),
     )
+
+
+def max_potentiation(p: Params) -> int:
+    """Return a bound on k of Eq. 1: no neuron spikes more often than its refractory time allows."""
+    most = -(-p.n_steps // (p.refractory + 1))
+    return -(-most // p.n_th) if p.eq1 else 1
 
 
 def piece_of(presentation: int, n_presentations: int, n_pieces: int) -> int:
@@ -262,18 +272,6 @@ def full_counts(spec: NetworkSpec) -> list[int]:
         count = (count >> 1) + per_window
         counts.append(count)
     return counts
-
-
-def _formats(spec: NetworkSpec) -> dict[str, Format]:
-    fm, encoding = spec.formats, spec.encoding
-    steps_bits = encoding.n_steps.bit_length()
-    formats = {
-        name: getattr(fm, name).format for name in ("weight", "v_mem", "v_th", "theta", "x_pre", "c_pre", "eta")
-    }
-    formats["refractory_count"] = Format(False, max(spec.neuron.refractory.bit_length(), 1), 0)
-    formats["n_post"] = Format(False, steps_bits, 0)
-    formats["n_window"] = Format(False, spec.learning.update_steps.bit_length(), 0)
-    return formats
 
 
 def _require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: float) -> None:
@@ -321,7 +319,7 @@ def _prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
     v_low, v_high = p.v_min << p.v_shift, p.v_max << p.v_shift
     total = events * p.w_max << p.sum_shift
     decay = 1 << P.DECAY_BITS
-    k_max = -(-p.n_steps // p.n_th) if p.eq1 else 1
+    k_max = max_potentiation(p)
     grid = p.x_frac + p.eta_frac
     step = k_max * eta_max * max(p.x_max, 1) * p.w_max
     proofs = (

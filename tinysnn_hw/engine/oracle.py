@@ -104,10 +104,13 @@ class Oracle:
 
     @property
     def refused(self) -> list[str]:
-        """Section 1: the registers with overflow ``error`` that left their range."""
+        """Section 1: the registers with overflow ``error`` that left their range.
+
+        Weights are clipped by their rules and never cut by their overflow mode, so they are never among them.
+        """
         formats = self.spec.formats
         fatal = [register for register in COUNTED if getattr(formats, register).overflow is Overflow.ERROR]
-        return [register for register in fatal if any(self._saturated[register])]
+        return [register for register in fatal if register != "weight" and any(self._saturated[register])]
 
     def _note(self, register: str, value: int, *, low: bool = False, high: bool = False) -> int:
         """Count the write of ``value`` and return it."""
@@ -191,6 +194,8 @@ class Oracle:
         for j in self.neurons:
             self._note("v_th", self.v_th[j])
             self._note("v_mem", self.v_mem[j])
+        for i in self.inputs if self.training else ():
+            self._note("x_pre", self.x_pre[i])
         trace = ImageTrace(counts=[0 for _ in self.neurons])
         for t in range(n_steps):
             winner = self._step(t, events[t])
@@ -356,17 +361,16 @@ class Oracle:
         for j in self.neurons:
             key = (self.seed, ROUND_THETA, self.p, n_steps, j)
             if forget == "subtract":
-                theta = cut(times_power(self.theta[j], s) - c.down, s, register, key)
-                value = max(theta.value, 0)
+                theta = cut(max(times_power(self.theta[j], s) - c.down, 0), s, register, key)
             else:
                 theta = cut(self.theta[j] * c.theta_mul, 32, register, key)
-                value = theta.value
-            self.theta[j] = self._note("theta", value, low=theta.low, high=theta.high)
+            self.theta[j] = self._note("theta", theta.value, low=theta.low, high=theta.high)
             self._set_v_th(j, self.p, n_steps)
 
     def _normalise(self, j: int, p: int) -> None:
         """Section 8, item 1, for column ``j``; before training nothing of it is counted (section 9)."""
         c = self.constants
+        self.activity["normalizations"] += p != BEFORE_TRAINING
         total = sum(self.weight[i][j] for i in self.inputs)
         if total == 0 or c.weight_sum is None:
             return
@@ -377,7 +381,6 @@ class Oracle:
             self.weight[i][j] = min(new, c.w_max)
             if p != BEFORE_TRAINING:
                 self._note("weight", self.weight[i][j], high=new > c.w_max)
-        self.activity["normalizations"] += p != BEFORE_TRAINING
 
     def _record(self, trace: ImageTrace, winner: int) -> None:
         """Copy every register into the trace, at the end of a step."""

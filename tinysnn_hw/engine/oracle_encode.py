@@ -41,7 +41,7 @@ def encode_image(
     for i, q in enumerate(pixels):
         if q == 0:
             continue
-        mean = max((int(interval[q]) * g) >> 8, 1)
+        mean = max(1, min((int(interval[q]) * g) >> 8, 2**38 - 1))
         if kind == "poisson":
             k = 0
             time = (mean * int(quantile[draw(seed, SPIKES[phase], presentation, i, k) >> 20])) >> 12

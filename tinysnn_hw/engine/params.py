@@ -133,3 +133,4 @@ class Params(NamedTuple):
     eq1: int
     n_th: int
     weight_sum: int
+    narrow_learning: int

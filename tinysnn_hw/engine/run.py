@@ -16,6 +16,7 @@ from tinysnn_hw.fixed.modes import Overflow
 if TYPE_CHECKING:
     from tinysnn_hw.data.raster import Raster
     from tinysnn_hw.engine.cpu.plan import LanePlan
+    from tinysnn_hw.engine.cpu.session import CpuSession, FloatSession
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -44,6 +45,19 @@ class NetworkState:
     def copy(self) -> NetworkState:
         """Return an independent copy."""
         return NetworkState(self.weight.copy(), self.theta.copy(), self.v_th.copy(), self.stats.copy())
+
+
+@dataclass(slots=True)
+class FloatState:
+    """The state of the float64 twin that outlives an image: ``weight``, ``theta`` and ``v_th`` in real units."""
+
+    weight: npt.NDArray[np.float64]
+    theta: npt.NDArray[np.float64]
+    v_th: npt.NDArray[np.float64]
+
+    def copy(self) -> FloatState:
+        """Return an independent copy."""
+        return FloatState(self.weight.copy(), self.theta.copy(), self.v_th.copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,37 @@ def initial_state(lowered: Lowered, seed: int) -> NetworkState:
     )
     generic.initialize(p, np.uint32(seed), state.weight, state.theta, state.v_th, state.stats)
     return state
+
+
+def initial_float_state(lowered: Lowered, seed: int) -> FloatState:
+    """Return the float64 twin before the first training image: the same draws, not rounded."""
+    from tinysnn_hw.engine.cpu import float64
+
+    p = lowered.params
+    state = FloatState(np.zeros((p.n_inputs, p.n_neurons)), np.zeros(p.n_neurons), np.zeros(p.n_neurons))
+    float64.initialize(p, float64.float_params(lowered), np.uint32(seed), state.weight, state.theta, state.v_th)
+    return state
+
+
+def events_bound(lowered: Lowered, max_events: int) -> int:
+    """Return the largest bound, by doubling, for which the storage plan of ``max_events`` still holds."""
+    plan = choose_plan(lowered, max_events)
+    bound = max(max_events, 1)
+    while bound < 1 << 20 and choose_plan(lowered, 2 * bound) == plan:
+        bound *= 2
+    return bound
+
+
+def open_session(
+    lowered: Lowered, state: NetworkState | FloatState, raster: Raster, *, kernel: str = "auto"
+) -> CpuSession | FloatSession:
+    """Load a network into a kernel, proven for rasters like ``raster``; a `FloatState` gets the float64 twin."""
+    from tinysnn_hw.engine.cpu.session import CpuSession, FloatSession
+
+    if isinstance(state, FloatState):
+        return FloatSession(lowered, state)
+    bound = events_bound(lowered, raster.max_events_per_step)
+    return CpuSession(lowered, state, kernel=kernel, max_events=bound)
 
 
 def choose_plan(lowered: Lowered, max_events: int) -> LanePlan | None:
@@ -175,20 +220,19 @@ def check_run(lowered: Lowered, raster: Raster, phase: str, seed: int, kernel: s
         raise SpecError(f"kernel = {kernel!r}; allowed: {', '.join(KERNELS)}")
 
 
-def image_schedule(
+def schedule_pieces(
     lowered: Lowered, phase: str, first: int, n_images: int, n_presentations: int | None
-) -> tuple[Int64Array, Int64Array]:
-    """Return the raw learning rate and inhibition of each image, int64[n_images] each."""
+) -> Int64Array | None:
+    """Return the schedule piece of each training image, int64[n_images]; None in labelling and test."""
     if phase != "train":
-        return np.zeros(n_images, np.int64), np.full(n_images, lowered.inhibition_full, np.int64)
+        return None
     if n_presentations is None or first + n_images > n_presentations:
         raise SpecError(
             f"n_presentations = {n_presentations}: training images {first} to {first + n_images - 1} need the length "
             f"of the whole training, at least {first + n_images}"
         )
     pieces = len(lowered.eta)
-    piece = [piece_of(first + i, n_presentations, pieces) for i in range(n_images)]
-    return lowered.eta[piece], lowered.inhibition[piece]
+    return np.array([piece_of(first + i, n_presentations, pieces) for i in range(n_images)], np.int64)
 
 
 def check_overflow(lowered: Lowered, stats: Int64Array) -> None:

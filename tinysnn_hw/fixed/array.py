@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable
 from typing import Any, Literal, NoReturn, overload
 
 import numpy as np
@@ -136,7 +138,7 @@ def quantize(
         raise QuantizeError(f"allow_inf needs a saturating overflow mode; this one is {overflow.text!r}")
     reals = checked_reals(x)
     raw, flat = _target(out, reals, fmt)
-    prefix, words = _draws(reals.size, rounding, seed, rand_bits, source)
+    prefix, words, rand_bits = _draws(reals.size, rounding, seed, rand_bits, source)
 
     values = reals.reshape(-1)
     if fmt.frac_bits < 0:
@@ -145,17 +147,21 @@ def quantize(
     low = float(-fmt.raw_max if fmt.signed and overflow is Overflow.SATURATE_SYMMETRIC else fmt.raw_min)
     high = float(fmt.raw_max)
     limit = np.inf if allow_inf else np.finfo(np.float64).max
-    below = above = first = 0
+    below = above = 0
     if overflow in _SATURATING and rounding is not Rounding.STOCHASTIC and not stats:
         refused = kernels.saturate_reals(values, flat, scale, low, high, limit, int(rounding))
     else:
-        refused, below, above, first = kernels.cut_reals(
-            values, flat, scale, low, high, limit, int(rounding), int(overflow), prefix, words, rand_bits
-        )
+
+        def cut(n: int) -> tuple[bool, int, int]:
+            """Cut the first n values."""
+            part, modes = values[:n], (int(rounding), int(overflow))
+            return kernels.cut_reals(part, flat, scale, low, high, limit, *modes, prefix, words, rand_bits)
+
+        refused, below, above = cut(values.size)
     if refused:
         _refuse_not_finite(reals, allow_inf)
     if overflow is Overflow.ERROR and below + above:
-        _refuse_overflow(reals, "x", below + above, first, fmt)
+        _refuse_overflow(reals, "x", fmt, lambda n: sum(cut(n)[1:]))
     return _result(raw, flat, below, above, stats)
 
 
@@ -241,7 +247,7 @@ def requantize(
     rounding, overflow = Rounding.parse(rounding), Overflow.parse(overflow)
     source_raw = checked_raw(raw, fmt_from)
     target, flat = _target(out, source_raw, fmt_to)
-    prefix, words = _draws(source_raw.size, rounding, seed, rand_bits, source)
+    prefix, words, rand_bits = _draws(source_raw.size, rounding, seed, rand_bits, source)
 
     values = source_raw.reshape(-1)
     shift = fmt_from.frac_bits - fmt_to.frac_bits
@@ -249,23 +255,17 @@ def requantize(
         values = _squeeze(values, shift - _SHIFT_MAX)
     shift = min(max(shift, -_SHIFT_MAX), _SHIFT_MAX)
     bound = max(_SIZE_MAX >> max(-shift, 0), 1)
-    below, above, first = kernels.cut_integers(
-        values,
-        flat,
-        shift,
-        bound,
-        int(rounding),
-        fmt_to.raw_min,
-        fmt_to.raw_max,
-        fmt_to.width,
-        fmt_to.signed,
-        int(overflow),
-        prefix,
-        words,
-        rand_bits,
-    )
+    limits = fmt_to.raw_min, fmt_to.raw_max, fmt_to.width, fmt_to.signed
+    modes = int(rounding), int(overflow)
+
+    def cut(n: int) -> tuple[int, int]:
+        """Cut the first n values."""
+        part = values[:n]
+        return kernels.cut_integers(part, flat, shift, bound, *limits, *modes, prefix, words, rand_bits)
+
+    below, above = cut(values.size)
     if overflow is Overflow.ERROR and below + above:
-        _refuse_overflow(source_raw, "raw", below + above, first, fmt_to)
+        _refuse_overflow(source_raw, "raw", fmt_to, lambda n: sum(cut(n)))
     return _result(target, flat, below, above, stats)
 
 
@@ -314,19 +314,19 @@ def _result(raw: Raw, flat: Raw, below: int, above: int, stats: bool) -> Raw | t
 
 def _draws(
     n: int, rounding: Rounding, seed: int, rand_bits: int, source: LFSR | None
-) -> tuple[np.uint32, NDArray[np.uint32]]:
-    """Return (hash prefix, words): what the kernels take their random bits from."""
+) -> tuple[int, NDArray[np.uint32], int]:
+    """Return (hash prefix, words, rand_bits): what the kernels take their random bits from."""
     seed = checked_int("seed", seed, 0, 2**32 - 1)
-    checked_int("rand_bits", rand_bits, 1, 32)
+    rand_bits = checked_int("rand_bits", rand_bits, 1, 32)
     if rounding is not Rounding.STOCHASTIC:
         if source is not None:
             raise SpecError(f"source is given, but rounding {rounding.text!r} takes no random bits")
-        return np.uint32(0), _NO_WORDS
+        return 0, _NO_WORDS, rand_bits
     if source is not None:
-        return np.uint32(0), source.words(n, rand_bits)
+        return 0, source.words(n, rand_bits), rand_bits
     if n > 2**32:
         raise SpecError(f"stochastic rounding has words for 2**32 elements, not {n}; split the array")
-    return np.uint32(prefix2(seed, int(Purpose.ROUND_ARRAY), 0, 0)), _NO_WORDS
+    return int(prefix2(seed, int(Purpose.ROUND_ARRAY), 0, 0)), _NO_WORDS, rand_bits
 
 
 def _carried(fmt: Format | str) -> Format:
@@ -354,8 +354,8 @@ def _squeeze(values: Raw, bits: int) -> NDArray[np.int64]:
     """
     bits = min(bits, 63)
     wide = values.astype(np.int64)
-    dropped = (wide & ((1 << bits) - 1)) != 0
-    return np.bitwise_or(wide >> bits, dropped, dtype=np.int64)
+    dropped: NDArray[np.int64] = ((wide & ((1 << bits) - 1)) != 0).astype(np.int64)
+    return (wide >> bits) | dropped
 
 
 def _refuse_not_finite(reals: NDArray[np.float64], allow_inf: bool) -> NoReturn:
@@ -368,8 +368,11 @@ def _refuse_not_finite(reals: NDArray[np.float64], allow_inf: bool) -> NoReturn:
     )
 
 
-def _refuse_overflow(source: Raw, name: str, n_outside: int, first: int, fmt: Format) -> NoReturn:
+def _refuse_overflow(source: Raw, name: str, fmt: Format, n_outside: Callable[[int], int]) -> NoReturn:
+    """Name the first value outside the range; ``n_outside(n)`` counts those among the first n."""
+    first = bisect_left(range(1, source.size + 1), 1, key=n_outside)
     raise FixedPointOverflowError(
-        f"{n_outside} of {source.size} values leave {fmt} ({fmt.min:.10g} to {fmt.max:.10g}) once rounded; "
-        f"the first is {element(source, first, name)}; take more integer bits or another overflow mode"
+        f"{n_outside(source.size)} of {source.size} values leave {fmt} ({fmt.min:.10g} to {fmt.max:.10g}) "
+        f"once rounded; the first is {element(source, first, name)}; "
+        "take more integer bits or another overflow mode"
     )

@@ -67,7 +67,7 @@ def _round_real(y: float, rounding: int) -> float:
 
 
 @njit(cache=True)
-def _round_real_at_random(y: float, word: int, unused_bits: int, steps: float) -> float:
+def _round_real_at_random(y: float, word: np.uint32, unused_bits: np.uint32, steps: float) -> float:
     """Return ``y`` rounded up if its first fraction bits plus the first bits of the word carry.
 
     ``steps`` is ``2**rand_bits`` and ``unused_bits`` is ``32 - rand_bits``.
@@ -113,6 +113,22 @@ def saturate_reals(
 
 
 @njit(cache=True)
+def _fit_real(
+    rounded: float, low: float, high: float, modulus: float, inverse: float, overflow: int
+) -> float:
+    """Return an integer float64 brought into ``low..high`` by the overflow mode.
+
+    ``modulus`` is ``2**width``, which makes its inverse exact too.
+    """
+    if overflow == WRAP:
+        rest = rounded - np.floor(rounded * inverse) * modulus
+        rest = rest if abs(rounded) < ALL_MULTIPLES else 0.0
+        return rest if rest <= high else rest - modulus
+    rounded = rounded if rounded > low else low
+    return rounded if rounded < high else high
+
+
+@njit(cache=True)
 def cut_reals(
     x: NDArray[np.float64],
     out: NDArray[Any],
@@ -122,44 +138,35 @@ def cut_reals(
     limit: float,
     rounding: int,
     overflow: int,
-    prefix: np.uint32,
+    prefix: int,
     words: NDArray[np.uint32],
     rand_bits: int,
-) -> tuple[bool, int, int, int]:
-    """Write the cut of ``x * scale`` by any mode; return (refused as above, counts as in `cut_integers`).
+) -> tuple[bool, int, int]:
+    """Write the cut of ``x * scale`` by any mode; return (refused as above, number below, number above).
 
-    Stochastic rounding takes ``words``, or if that is empty the hash of ``prefix`` and the index.
+    Stochastic rounding takes ``words``, or if there are none the hash of ``prefix`` and the index.
     """
     refused = False
-    first = x.size
     n_below = 0
     n_above = 0
-    modulus = high - low + 1.0
     unused_bits = np.uint32(32 - rand_bits)
     steps = 2.0**rand_bits
+    modulus = high - low + 1.0
+    inverse = 1.0 / modulus
     for i in range(x.size):
         value = x[i]
         refused |= not (abs(value) <= limit)
         y = value * scale
-        rounded = y
-        if abs(y) < ALL_INTEGERS:
-            if rounding == STOCHASTIC:
-                word = words[i] if words.size > 0 else chain(prefix, np.uint32(i))
-                rounded = _round_real_at_random(y, word, unused_bits, steps)
-            else:
-                rounded = _round_real(y, rounding)
+        if rounding == STOCHASTIC:
+            word = words[i] if words.size > 0 else chain(prefix, np.uint32(i))
+            rounded = _round_real_at_random(y, word, unused_bits, steps)
+        else:
+            rounded = _round_real(y, rounding)
+        rounded = rounded if abs(y) < ALL_INTEGERS else y
         n_below += rounded < low
         n_above += rounded > high
-        first = min(first, i if rounded < low or rounded > high else x.size)
-        if overflow == WRAP:
-            wrapped = rounded - np.floor(rounded / modulus) * modulus
-            wrapped = wrapped if abs(rounded) < ALL_MULTIPLES else 0.0
-            raw = wrapped if wrapped <= high else wrapped - modulus
-        else:
-            raw = rounded if rounded > low else low
-            raw = raw if raw < high else high
-        out[i] = _to_bits(raw)
-    return refused, n_below, n_above, first
+        out[i] = _to_bits(_fit_real(rounded, low, high, modulus, inverse, overflow))
+    return refused, n_below, n_above
 
 
 @njit(cache=True)
@@ -168,35 +175,33 @@ def cut_integers(
     out: NDArray[Any],
     shift: int,
     bound: int,
-    rounding: int,
     raw_min: int,
     raw_max: int,
     width: int,
     signed: bool,
+    rounding: int,
     overflow: int,
-    prefix: np.uint32,
+    prefix: int,
     words: NDArray[np.uint32],
     rand_bits: int,
-) -> tuple[int, int, int]:
-    """Write the cut of ``raw``; return (number below the range, number above, index of the first outside).
+) -> tuple[int, int]:
+    """Write the cut of ``raw``; return (number below the range, number above it).
 
     ``shift`` is -62 to 62. ``bound`` is the largest size that a left shift keeps inside 64 bits. Larger
     values lie outside the target format and are held at it; `wrap` takes its low bits from the value.
     """
-    first = raw.size
     n_below = 0
     n_above = 0
-    word = np.uint32(0)
     for i in range(raw.size):
         n = np.int64(raw[i])
+        word = np.uint32(0)
         if rounding == STOCHASTIC:
             word = words[i] if words.size > 0 else chain(prefix, np.uint32(i))
         rounded = round_shift(min(max(n, -bound), bound), shift, rounding, word, rand_bits)
         side = overflow_side(rounded, raw_min, raw_max, overflow)
         n_below += side < 0
         n_above += side > 0
-        first = min(first, i if side != 0 else raw.size)
         if overflow == WRAP and shift < 0:
             rounded = n << -shift
         out[i] = fit(rounded, raw_min, raw_max, width, signed, overflow)
-    return n_below, n_above, first
+    return n_below, n_above

@@ -26,6 +26,9 @@ class _Mode(IntEnum):
         """Name of the mode in specs and on the command line, for example ``nearest_even``."""
         return self.name.lower()
 
+    def __str__(self) -> str:
+        return self.text
+
     @classmethod
     def parse(cls, text: str | Self) -> Self:
         """Return the mode of that name or alias; case, spaces and ``-`` for ``_`` do not matter.

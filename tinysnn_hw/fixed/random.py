@@ -9,10 +9,9 @@ A word is a chain of mixes, modulo ``2**32``::
 so any order of evaluation, on any machine, gives the same bits. ``mix32`` is ``lowbias32`` from Chris
 Wellons' hash prospector (https://nullprogram.com/blog/2018/07/31/), a bijection of 32 bits.
 
-What follows from 32 bits of state: the words of one prefix never repeat within its ``2**32`` last key words;
-and two prefixes, by a chance of ``2**(k - 32)``, agree in all but ``k`` low bits, whereupon they give
-the same words in another order within each aligned block of ``2**k``. Seeds below ``2**24`` never meet the stream
-of another seed and purpose.
+What 32 bits of state imply: the words of one prefix are all different; two prefixes agree in all but the
+low ``k`` bits by a chance of ``2**(k - 32)``, and then give the same words in another order in each aligned
+block of ``2**k`` last key words. With seeds below ``2**24``, no two pairs of seed and purpose start alike.
 """
 
 from __future__ import annotations
@@ -122,7 +121,7 @@ def draw_array(seed: int, purpose: int, a: int, b: int, n: int) -> np.ndarray:
         If an argument is outside its range.
     """
     named = {"seed": seed, "purpose": purpose, "a": a, "b": b}
-    key = [np.uint32(checked_int(f"key word {name}", word, 0, 2**32 - 1)) for name, word in named.items()]
+    key = [checked_int(f"key word {name}", word, 0, 2**32 - 1) for name, word in named.items()]
     out = np.empty(checked_int("number of words", n, 0, 2**32), dtype=np.uint32)
-    _fill(np.uint32(prefix2(*key)), out)
+    _fill(prefix2(*key), out)
     return out

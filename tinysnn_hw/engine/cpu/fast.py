@@ -19,7 +19,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
     normalize_row,
 )
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
-from tinysnn_hw.engine.cpu.lanes import TILE, lif_pass
+from tinysnn_hw.engine.cpu.lanes import TILE, find_winner, inhibit, lif_pass
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
@@ -39,46 +39,17 @@ def threshold_lane(p, raw, lane_max):
 
 
 @njit(cache=True)
-def _find_winner(p, v, th_lane, v_th, exact):
-    """Return the firing neuron among the lanes, or -1; lanes decide alone where they hold thresholds exactly."""
-    n = p.n_neurons
-    if not exact:
-        winner = -1
-        best = np.int64(-1)
-        for j in range(n):
-            if v[j] >= th_lane[j]:
-                margin = ((np.int64(v[j]) >> p.v_shift) << p.cmp_v_shift) - (v_th[j] << p.cmp_th_shift)
-                if margin > best:
-                    winner = j
-                    best = margin
-        return winner
-    best = np.int32(-1)
-    for j in range(n):
-        best = max(best, np.int32(np.int32(v[j]) - np.int32(th_lane[j])))
-    if best < 0:
-        return -1
-    winner = np.int32(n)
-    for j in range(n):
-        if np.int32(np.int32(v[j]) - np.int32(th_lane[j])) == best:
-            winner = min(winner, np.int32(j))
-    return np.int64(winner)
-
-
-@njit(cache=True)
-def _inhibit(v, n, amount, floor, low):
-    """Subtract ``amount`` from all lanes, bounded by ``floor``; return the lowest result and how many fell below ``low``."""
-    lowest = np.int32(2147483647)
-    n_low = np.int32(0)
-    amount = np.int32(amount)
-    floor = np.int32(floor)
-    low = np.int32(low)
-    for j in range(n):
-        value = np.int32(np.int32(v[j]) - amount)
-        n_low += np.int32(value < low)
-        value = max(value, floor)
-        v[j] = value
-        lowest = min(lowest, value)
-    return lowest, n_low
+def _find_winner_exactly(p, v, th_lane, v_th):
+    """Return the firing neuron where lanes cannot hold the thresholds exactly, or -1."""
+    winner = np.int64(-1)
+    best = np.int64(-1)
+    for j in range(p.n_neurons):
+        if v[j] >= th_lane[j]:
+            margin = ((np.int64(v[j]) >> p.v_shift) << p.cmp_v_shift) - (v_th[j] << p.cmp_th_shift)
+            if margin > best:
+                winner = np.int64(j)
+                best = margin
+    return winner
 
 
 @njit(cache=True)
@@ -119,6 +90,7 @@ def run_images(
     v = np.zeros(n_padded, lane.dtype)
     th_lane = np.full(n_padded, lane_max, lane.dtype)
     peak = np.zeros(TILE, lane.dtype)
+    sums = np.zeros(n_padded, lane.dtype)
     noise = np.zeros(n_padded, np.int32)
     n_post = np.zeros(n, np.int32)
     n_window = np.zeros(n, np.int32)
@@ -130,7 +102,7 @@ def run_images(
     trace = np.zeros(p.n_inputs, np.int32)
     ring = np.full(max(p.refractory, 1), -1, np.int64)
     v_reset = p.v_reset << p.v_shift
-    v_low = np.int64(-(1 << 31)) if p.has_floor else p.v_min << p.v_shift
+    v_low = p.v_min << p.v_shift
     v_floor = p.v_floor << p.v_shift
     v_top = p.v_max << p.v_shift
     leak_mul, leak_sub = p.leak_mul, p.leak_sub
@@ -177,7 +149,7 @@ def run_images(
             if stochastic:
                 _fill_noise(p, chain(key_image, np.uint32(t)), noise)
             outcome = lif_pass(
-                v, th_lane, peak, noise, rows, inputs, begin, end, n_tiles, n_padded,
+                v, th_lane, peak, sums, noise, rows, inputs, begin, end, n_tiles, n_padded,
                 p.leak, p.leak_shift, leak_mul, leak_sub, p.acc_max, p.v_shift, v_top, bias[0], bias[1], bias[2],
             )  # fmt: skip
             n_high += outcome >> 1
@@ -187,7 +159,7 @@ def run_images(
                     if ring[slot] >= 0:
                         v[ring[slot]] = lane_min
             if outcome & 1:
-                winner = _find_winner(p, v, th_lane, v_th, exact)
+                winner = find_winner(v, th_lane) if exact else _find_winner_exactly(p, v, th_lane, v_th)
             if winner >= 0:
                 others = n - 1
                 if t <= held_until:
@@ -196,10 +168,10 @@ def run_images(
                             v[ring[slot]] = p.acc_max
                             others -= 1
                 v[winner] = p.acc_max
-                step_lowest, step_low = _inhibit(v, n, amount, v_floor, v_low)
+                step_outcome = inhibit(v, n, amount, v_floor, lane_min if p.has_floor else amount + v_low)
                 if others > 0:
-                    lowest = min(lowest, np.int64(step_lowest))
-                    n_low += step_low
+                    lowest = min(lowest, step_outcome >> 32)
+                    n_low += step_outcome & 0xFFFFFFFF
                 if t <= held_until:
                     for slot in range(p.refractory):
                         if ring[slot] >= 0:

@@ -40,41 +40,71 @@ def _note_row(stats, register, low, high, n_low, n_high):
 @njit(cache=True)
 def learn_row(p, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
     """Apply one update to all weights of neuron ``j`` (docs/numerics.md, section 7, step 4)."""
+    key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
+    if p.narrow_learning:
+        _learn_row_narrow(p, key, k_eta, row, x_pre, bias, stats)
+    else:
+        _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats)
+
+
+@njit(cache=True)
+def _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats):
+    """Update a row in 64-bit lanes."""
     shift = p.x_frac + p.eta_frac
     w_max = p.w_max
     low, high = np.int64(w_max), np.int64(0)
     n_low, n_high = np.int64(0), np.int64(0)
-    # Both rules are (w << shift) + k_eta * x * w_max - factor * w, the factor being k_eta << x_frac or k_eta * x.
     attract = p.rule == P.RULE_ATTRACT
-    fixed_factor = k_eta << p.x_frac if attract else np.int64(0)
-    x_factor = np.int64(0) if attract else k_eta
-    gain = k_eta * w_max
-    one = np.int64(1) << shift
-    if p.w_rounding == _STOCHASTIC:
-        key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
-        bits = np.uint32(min(shift, p.w_rand_bits))
-        for i in range(row.shape[0]):
-            x = np.int64(x_pre[i])
-            n = np.int64(row[i]) * (one - fixed_factor - x_factor * x) + gain * x
-            rounded = _drawn(n, shift, bits, key, i)
-            n_low += np.int64(rounded < 0)
-            n_high += np.int64(rounded > w_max)
-            w = min(max(rounded, np.int64(0)), w_max)
-            low = min(low, w)
-            high = max(high, w)
-            row[i] = w
-    else:
-        for i in range(row.shape[0]):
-            x = np.int64(x_pre[i])
-            n = np.int64(row[i]) * (one - fixed_factor - x_factor * x) + gain * x
-            rounded = _biased(n, shift, bias)
-            n_low += np.int64(rounded < 0)
-            n_high += np.int64(rounded > w_max)
-            w = min(max(rounded, np.int64(0)), w_max)
-            low = min(low, w)
-            high = max(high, w)
-            row[i] = w
+    stochastic = p.w_rounding == _STOCHASTIC
+    bits = np.uint32(min(shift, p.w_rand_bits))
+    for i in range(row.shape[0]):
+        w = np.int64(row[i])
+        x = np.int64(x_pre[i])
+        n = (w << shift) + k_eta * (x * w_max - (w << p.x_frac) if attract else x * (w_max - w))
+        rounded = _drawn(n, shift, bits, key, i) if stochastic else _biased(n, shift, bias)
+        n_low += np.int64(rounded < 0)
+        n_high += np.int64(rounded > w_max)
+        w = min(max(rounded, np.int64(0)), w_max)
+        low = min(low, w)
+        high = max(high, w)
+        row[i] = w
     _note_row(stats, P.STAT_WEIGHT, low, high, n_low, n_high)
+
+
+@njit(cache=True)
+def _learn_row_narrow(p, key, k_eta, row, x_pre, bias, stats):
+    """Update a row in 32-bit lanes, where the whole sum is proven to fit; every operation is cast back."""
+    i32 = np.int32
+    x_frac, shift = i32(p.x_frac), i32(p.x_frac + p.eta_frac)
+    w_max, factor = i32(p.w_max), i32(k_eta)
+    low, high = i32(w_max), i32(0)
+    n_low, n_high = i32(0), i32(0)
+    if p.w_rounding == _STOCHASTIC:
+        bits = min(p.x_frac + p.eta_frac, p.w_rand_bits)
+        down = np.uint32(32 - bits)
+        up = np.uint32(p.x_frac + p.eta_frac - bits)
+        b0, b1, b2 = i32(0), i32(0), i32(0)
+    else:
+        down, up = np.uint32(31), np.uint32(0)
+        b0, b1, b2 = i32(bias[0]), i32(bias[1]), i32(bias[2])
+    # One draw per weight even where none is needed would cost time only; its bits are masked off.
+    mask = i32(-1) if p.w_rounding == _STOCHASTIC else i32(0)
+    attract = p.rule == P.RULE_ATTRACT
+    for i in range(row.shape[0]):
+        w = i32(row[i])
+        x = i32(x_pre[i])
+        pull = i32(i32(x * w_max) - i32(w << x_frac)) if attract else i32(x * i32(w_max - w))
+        n = i32(i32(w << shift) + i32(factor * pull))
+        noise = i32(np.uint32((chain(key, np.uint32(i)) >> down) << up)) & mask
+        n = i32(n + i32(i32(b0 + i32(i32(n >> i32(31)) & b1)) + i32(i32(i32(n >> shift) & b2) + noise)))
+        rounded = i32(n >> shift)
+        n_low += i32(rounded < 0)
+        n_high += i32(rounded > w_max)
+        w = min(max(rounded, i32(0)), w_max)
+        low = min(low, w)
+        high = max(high, w)
+        row[i] = w
+    _note_row(stats, P.STAT_WEIGHT, np.int64(low), np.int64(high), np.int64(n_low), np.int64(n_high))
 
 
 @njit(cache=True)
@@ -108,7 +138,7 @@ def normalize_row(p, seed, presentation, j, row, bias, stats):
 def advance_counts(p, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
     """Advance the windowed counts by the events of a window and read ``x_pre`` from them."""
     for i in range(c_pre.shape[0]):
-        c_pre[i] = c_pre[i] >> 1
+        c_pre[i] = np.int32(c_pre[i] >> np.int32(1))
     for e in range(begin, end):
         c_pre[inputs[e]] += 1
     shift = np.int64(P.DECAY_BITS)

@@ -14,7 +14,8 @@ from numba.extending import intrinsic
 
 TILE = 64
 """Neurons per tile; arrays over neurons are padded to a multiple."""
-_VECTOR_BITS = 512
+VECTOR_BYTES = 64
+"""Bytes of the vectors the pass is written in; LLVM splits them where registers are narrower."""
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
 
@@ -25,7 +26,7 @@ class _Lanes:
     def __init__(self, builder: ir.IRBuilder, bits: int) -> None:
         self.builder = builder
         self.bits = bits
-        self.count = _VECTOR_BITS // bits
+        self.count = 8 * VECTOR_BYTES // bits
         self.type = ir.VectorType(ir.IntType(bits), self.count)
         self.wide = ir.VectorType(ir.IntType(2 * bits), self.count)
 
@@ -57,35 +58,50 @@ class _Lanes:
         self.builder.store(value, self.builder.bitcast(address, value.type.as_pointer()), align=1)
 
 
-def _tile_sums(lanes: _Lanes, rows, row_bits, stride, inputs, begin, end, tile_start):  # type: ignore[no-untyped-def]
-    """Emit the loop over the step's events; return the sums of one tile as vectors of lanes."""
+def _sum_tiles(lanes, group, tile, n_tiles, rows, row_bits, stride, inputs, begin, end, sums_ptr):  # type: ignore[no-untyped-def]
+    """Emit ``while tile + group <= n_tiles``: sum the step's rows over ``group`` tiles; return the next tile.
+
+    The sums of a group stay in registers while the rows go by, then are stored once.  Wide groups spend less
+    on loop control, narrow ones finish the rest.
+    """
     builder = lanes.builder
     paired = lanes.bits == 2 * row_bits
-    n_vectors = TILE // lanes.count
-    entry = builder.block
-    loop = builder.append_basic_block("events")
-    after = builder.append_basic_block("summed")
-    builder.cbranch(builder.icmp_signed("<", begin, end), loop, after)
-    builder.position_at_end(loop)
+    n_vectors = group * TILE // lanes.count
     zero = ir.Constant(lanes.type, None)
+    shift = ir.Constant(lanes.type, [row_bits] * lanes.count)
+    entry = builder.block
+    head = builder.append_basic_block(f"group{group}")
+    body = builder.append_basic_block(f"group{group}.body")
+    loop = builder.append_basic_block(f"group{group}.events")
+    after = builder.append_basic_block(f"group{group}.summed")
+    out = builder.append_basic_block(f"group{group}.done")
+    builder.branch(head)
+
+    builder.position_at_end(head)
+    current = builder.phi(_I64)
+    current.add_incoming(tile, entry)
+    following_tile = builder.add(current, _I64(group))
+    builder.cbranch(builder.icmp_signed("<=", following_tile, n_tiles), body, out)
+
+    builder.position_at_end(body)
+    first = builder.mul(current, _I64(TILE))
+    builder.cbranch(builder.icmp_signed("<", begin, end), loop, after)
+
+    builder.position_at_end(loop)
     event = builder.phi(_I64)
-    event.add_incoming(begin, entry)
+    event.add_incoming(begin, body)
     sums = [builder.phi(lanes.type) for _ in range(n_vectors)]
     for phi in sums:
-        phi.add_incoming(zero, entry)
+        phi.add_incoming(zero, body)
     source = builder.zext(builder.load(builder.gep(inputs, [event])), _I64)
-    position = builder.add(builder.mul(source, stride), tile_start)
-    shift = ir.Constant(lanes.type, [row_bits] * lanes.count)
-    updated = []
+    position = builder.add(builder.mul(source, stride), first)
+    updated: list[ir.Value] = []
     if paired:
         # Two weights share a lane: the low one is recovered as (sum of words) - (sum of high ones << row_bits).
-        half = n_vectors // 2
-        words = []
-        for k in range(half):
-            address = builder.gep(rows, [builder.add(position, _I64(2 * k * lanes.count))])
-            words.append(builder.load(builder.bitcast(address, lanes.type.as_pointer()), align=1))
-        updated += [builder.add(sums[k], words[k]) for k in range(half)]
-        updated += [builder.add(sums[half + k], builder.lshr(words[k], shift)) for k in range(half)]
+        for k in range(0, n_vectors, 2):
+            address = builder.gep(rows, [builder.add(position, _I64(k * lanes.count))])
+            words = builder.load(builder.bitcast(address, lanes.type.as_pointer()), align=1)
+            updated += [builder.add(sums[k], words), builder.add(sums[k + 1], builder.lshr(words, shift))]
     else:
         for k, phi in enumerate(sums):
             part = lanes.load(rows, builder.add(position, _I64(k * lanes.count)), row_bits)
@@ -96,18 +112,23 @@ def _tile_sums(lanes: _Lanes, rows, row_bits, stride, inputs, begin, end, tile_s
     for phi, value in zip(sums, updated, strict=True):
         phi.add_incoming(value, loop)
     builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
+
     builder.position_at_end(after)
     results = []
     for value in updated:
-        phi = builder.phi(lanes.type)
-        phi.add_incoming(zero, entry)
-        phi.add_incoming(value, loop)
-        results.append(phi)
-    if paired:
-        half = n_vectors // 2
-        low = [builder.sub(results[k], builder.shl(results[half + k], shift)) for k in range(half)]
-        results = low + results[half:]
-    return results
+        result = builder.phi(lanes.type)
+        result.add_incoming(zero, body)
+        result.add_incoming(value, loop)
+        results.append(result)
+    for k in range(n_vectors):
+        value = results[k]
+        if paired and k % 2 == 0:
+            value = builder.sub(value, builder.shl(results[k + 1], shift))
+        lanes.store(value, sums_ptr, builder.add(first, _I64(k * lanes.count)))
+    current.add_incoming(following_tile, builder.block)
+    builder.branch(head)
+    builder.position_at_end(out)
+    return current
 
 
 def _cut_bias(lanes: _Lanes, value, shift, bias, noise):  # type: ignore[no-untyped-def]
@@ -122,29 +143,29 @@ def _cut_bias(lanes: _Lanes, value, shift, bias, noise):  # type: ignore[no-unty
 
 @intrinsic
 def lif_pass(
-    typingctx, v, v_th, peak, noise, rows, inputs, begin, end, n_tiles, stride,
+    typingctx, v, v_th, peak, sums, noise, rows, inputs, begin, end, n_tiles, stride,
     leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top, bias0, bias1, bias2,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Integrate one step for all neurons.
 
     ``v``, ``v_th``: lanes of int16 or int32 on the accumulator grid, updated in place (``v``); ``peak``: running
-    largest ``v``, one tile of lanes; ``noise``: int32 per neuron, added before the cut (stochastic rounding);
+    largest ``v``, one tile of lanes; ``sums``: scratch lanes; ``noise``: int32 per neuron, added before the cut (stochastic rounding);
     ``rows``: weight rows ``[input][stride]`` of uint8 or uint16; ``inputs[begin:end]``: the step's events.
     Returns ``2 * (number of neurons that saturated high) + (1 if any neuron is at or over threshold)``.
     """
     lane_bits = v.dtype.bitwidth
     row_bits = rows.dtype.bitwidth
     scalars = (types.int64,) * 14
-    signature = types.int64(v, v_th, peak, noise, rows, inputs, *scalars)
+    signature = types.int64(v, v_th, peak, sums, noise, rows, inputs, *scalars)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         lanes = _Lanes(builder, lane_bits)
         pointers = [
             context.make_array(ty)(context, builder, value).data
-            for ty, value in zip(signature.args[:6], args[:6], strict=True)
+            for ty, value in zip(signature.args[:7], args[:7], strict=True)
         ]
-        v_ptr, th_ptr, peak_ptr, noise_ptr, rows_ptr, inputs_ptr = pointers
-        begin, end, n_tiles, stride, leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top = args[6:17]
+        v_ptr, th_ptr, peak_ptr, sums_ptr, noise_ptr, rows_ptr, inputs_ptr = pointers
+        begin, end, n_tiles, stride, leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top = args[7:18]
         n_vectors = TILE // lanes.count
         top = lanes.splat(acc_max)
         v_top_lane = lanes.splat(v_top)
@@ -152,14 +173,19 @@ def lif_pass(
         sub_lane = lanes.splat(leak_sub)
         cut_lane = lanes.splat(v_shift)
         keep = builder.shl(ir.Constant(lanes.type, [-1] * lanes.count), cut_lane)
-        bias = [lanes.splat(value) for value in args[17:20]]
-        wide_bias = [lanes.splat(value, wide=True) for value in args[17:20]]
+        bias = [lanes.splat(value) for value in args[18:21]]
+        wide_bias = [lanes.splat(value, wide=True) for value in args[18:21]]
         mul_wide = lanes.splat(leak_mul, wide=True)
         wide_shift = lanes.splat(builder.add(v_shift, _I64(16)), wide=True)
         v_top_raw = lanes.splat(builder.ashr(v_top, v_shift), wide=True)
         zero = ir.Constant(lanes.type, None)
         no_lane = ir.Constant(ir.VectorType(ir.IntType(1), lanes.count), None)
 
+        begin_tile = _I64(0)
+        for group in (4, 2, 1) if lanes.bits == 16 else (2, 1):
+            begin_tile = _sum_tiles(
+                lanes, group, begin_tile, n_tiles, rows_ptr, row_bits, stride, inputs_ptr, begin, end, sums_ptr
+            )
         entry = builder.block
         peaks_in = [lanes.load(peak_ptr, _I64(k * lanes.count), lane_bits) for k in range(n_vectors)]
         tile_loop = builder.append_basic_block("tile")
@@ -176,10 +202,10 @@ def lif_pass(
         for phi, value in zip(peaks, peaks_in, strict=True):
             phi.add_incoming(value, entry)
         start = builder.mul(tile, _I64(TILE))
-        sums = _tile_sums(lanes, rows_ptr, row_bits, stride, inputs_ptr, begin, end, start)
         at = [builder.add(start, _I64(k * lanes.count)) for k in range(n_vectors)]
         accumulated, over = [], []
-        for k, total in enumerate(sums):
+        for k in range(n_vectors):
+            total = lanes.load(sums_ptr, at[k], lane_bits)
             old = lanes.load(v_ptr, at[k], lane_bits)
             over.append(builder.icmp_signed(">", total, lanes.call("ssub.sat", top, old)))
             accumulated.append(lanes.call("smin", lanes.call("sadd.sat", old, total), top))
@@ -244,7 +270,6 @@ def lif_pass(
         builder.position_at_end(written)
         count, hit = n_over, crossed
         phis = []
-        ctpop = builder.module.declare_intrinsic("llvm.ctpop", [ir.IntType(lanes.count)])
         for k in range(n_vectors):
             new = builder.phi(lanes.type)
             flag = builder.phi(no_lane.type)
@@ -256,7 +281,7 @@ def lif_pass(
             phis.append((k, new, flag))
         new_peaks = []
         for k, new, flag in phis:
-            ones = builder.call(ctpop, [builder.bitcast(flag, ir.IntType(lanes.count))])
+            ones = builder.ctpop(builder.bitcast(flag, ir.IntType(lanes.count)))
             count = builder.add(count, builder.zext(ones, _I64))
             threshold = lanes.load(th_ptr, at[k], lane_bits)
             hit = builder.or_(hit, builder.icmp_signed(">=", new, threshold))
@@ -279,4 +304,116 @@ def lif_pass(
     return signature, codegen
 
 
-__all__ = ["TILE", "lif_pass"]
+def _loop(builder, n_vectors, carried, body):  # type: ignore[no-untyped-def]
+    """Emit ``for k in range(n_vectors)``; ``body(k, values)`` returns the next ``values``; return the last ones."""
+    entry = builder.block
+    block = builder.append_basic_block("vectors")
+    done = builder.append_basic_block("vectors.done")
+    builder.branch(block)
+    builder.position_at_end(block)
+    k = builder.phi(_I64)
+    k.add_incoming(_I64(0), entry)
+    phis = []
+    for value in carried:
+        phi = builder.phi(value.type)
+        phi.add_incoming(value, entry)
+        phis.append(phi)
+    results = body(k, phis)
+    following = builder.add(k, _I64(1))
+    k.add_incoming(following, builder.block)
+    for phi, value in zip(phis, results, strict=True):
+        phi.add_incoming(value, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, n_vectors), block, done)
+    builder.position_at_end(done)
+    return results
+
+
+def _reduce(lanes: _Lanes, name: str, vector: ir.Value) -> ir.Value:
+    """Return the horizontal ``llvm.vector.reduce.<name>`` of a vector of lanes."""
+    element = lanes.type.element
+    function = lanes.builder.module.declare_intrinsic(
+        f"llvm.vector.reduce.{name}.v{lanes.count}i{lanes.bits}", (), ir.FunctionType(element, [lanes.type])
+    )
+    return lanes.builder.call(function, [vector])
+
+
+@intrinsic
+def find_winner(typingctx, v, v_th):  # type: ignore[no-untyped-def]
+    """Return the index of the largest ``v - v_th`` that is not negative, the lowest on a tie; else -1.
+
+    ``v_th`` is never negative, so the saturating difference is exact wherever it decides.
+    """
+    signature = types.int64(v, v_th)
+    bits = v.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        lanes = _Lanes(builder, bits)
+        arrays = [context.make_array(ty)(context, builder, a) for ty, a in zip(signature.args, args, strict=True)]
+        n_vectors = builder.udiv(arrays[0].nitems, _I64(lanes.count))
+        minus_one = ir.Constant(lanes.type, [-1] * lanes.count)
+
+        def margin(k):  # type: ignore[no-untyped-def]
+            at = builder.mul(k, _I64(lanes.count))
+            return lanes.call("ssub.sat", lanes.load(arrays[0].data, at, bits), lanes.load(arrays[1].data, at, bits))
+
+        (best,) = _loop(
+            builder, n_vectors, [minus_one], lambda k, best: [lanes.call("smax", best[0], margin(k))]
+        )
+        top = _reduce(lanes, "smax", best)
+        top_lane = lanes.splat(builder.sext(top, _I64))
+        word = ir.IntType(lanes.count)
+
+        def search(k, found):  # type: ignore[no-untyped-def]
+            mask = builder.bitcast(builder.icmp_signed("==", margin(k), top_lane), word)
+            place = builder.zext(builder.cttz(mask, ir.IntType(1)(0)), _I64)
+            place = builder.add(place, builder.mul(k, _I64(lanes.count)))
+            new = builder.and_(
+                builder.icmp_signed("<", found[0], _I64(0)), builder.icmp_unsigned("!=", mask, word(0))
+            )
+            return [builder.select(new, place, found[0])]
+
+        (winner,) = _loop(builder, n_vectors, [_I64(-1)], search)
+        return builder.select(builder.icmp_signed("<", top, lanes.type.element(0)), _I64(-1), winner)
+
+    return signature, codegen
+
+
+@intrinsic
+def inhibit(typingctx, v, n, amount, floor, low):  # type: ignore[no-untyped-def]
+    """Lower all lanes by ``amount``, bounded by ``floor``, in place.
+
+    Returns ``(lowest, n_low)`` over the first ``n`` lanes as ``lowest << 32 | n_low``: the smallest result, and how
+    many lanes were below ``low`` beforehand, that is, would have left the range.
+    """
+    signature = types.int64(v, types.int64, types.int64, types.int64, types.int64)
+    bits = v.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        lanes = _Lanes(builder, bits)
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        n_vectors = builder.udiv(array.nitems, _I64(lanes.count))
+        amount, floor, low = (lanes.splat(value) for value in args[2:])
+        word = ir.IntType(lanes.count)
+        iota = ir.Constant(lanes.type, list(range(lanes.count)))
+        highest = ir.Constant(lanes.type, [(1 << (bits - 1)) - 1] * lanes.count)
+
+        def body(k, state):  # type: ignore[no-untyped-def]
+            at = builder.mul(k, _I64(lanes.count))
+            old = lanes.load(array.data, at, bits)
+            left = builder.sub(args[1], at)
+            left = builder.select(builder.icmp_signed(">", left, _I64(lanes.count)), _I64(lanes.count), left)
+            real = builder.icmp_signed("<", iota, lanes.splat(left))
+            below = builder.bitcast(builder.and_(real, builder.icmp_signed("<", old, low)), word)
+            new = lanes.call("smax", lanes.call("ssub.sat", old, amount), floor)
+            lanes.store(new, array.data, at)
+            lowest = lanes.call("smin", state[0], builder.select(real, new, highest))
+            return [lowest, builder.add(state[1], builder.zext(builder.ctpop(below), _I64))]
+
+        lowest, n_low = _loop(builder, n_vectors, [highest, _I64(0)], body)
+        lowest = builder.sext(_reduce(lanes, "smin", lowest), _I64)
+        return builder.or_(builder.shl(lowest, _I64(32)), n_low)
+
+    return signature, codegen
+
+
+__all__ = ["TILE", "VECTOR_BYTES", "find_winner", "inhibit", "lif_pass"]

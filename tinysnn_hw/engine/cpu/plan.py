@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu.lanes import TILE
+from tinysnn_hw.engine.cpu.lanes import TILE, VECTOR_BYTES
+from tinysnn_hw.engine.lower import max_potentiation
 from tinysnn_hw.engine.params import Params
 from tinysnn_hw.fixed.modes import Overflow
 
@@ -41,14 +42,14 @@ def padded(n: int) -> int:
 def column_positions(n: int, plan: LanePlan) -> np.ndarray:
     """Return int64[n]: where neuron ``j`` stands in a weight row.
 
-    With two weights per lane the low ones belong to the first half of a tile, the high ones to the second.
+    With two weights per lane a word vector holds the neurons of two lane vectors, low halves first.
     """
     j = np.arange(n, dtype=np.int64)
     if plan.lane.itemsize != 2 * plan.row.itemsize:
         return j
-    half = TILE // 2
-    within = j % TILE
-    return j - within + 2 * (within % half) + within // half
+    count = VECTOR_BYTES // plan.lane.itemsize
+    within = j % (2 * count)
+    return j - within + 2 * (within % count) + within // count
 
 
 def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) -> LanePlan | None:
@@ -69,8 +70,7 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
         return None
     if p.trace == P.TRACE_EXPONENTIAL and (p.x_width + P.DECAY_BITS > 30 or p.x_frac < 1):
         return None
-    k_max = -(-p.n_steps // p.n_th) if p.eq1 else 1
-    if (k_max * eta_max * max(p.x_max, 1) * p.w_max).bit_length() > 61:
+    if (max_potentiation(p) * eta_max * max(p.x_max, 1) * p.w_max).bit_length() > 61:
         return None
     total = max_events * w_top
     row = np.dtype(np.uint8 if w_top <= 0xFF else np.uint16)

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu import generic
+from tinysnn_hw.engine.cpu import float64, generic
 from tinysnn_hw.engine.cpu.plan import column_positions, padded
 from tinysnn_hw.engine.lower import Lowered
 from tinysnn_hw.engine.run import (
+    FloatState,
     NetworkState,
     RunResult,
     check_overflow,
     check_run,
     choose_plan,
     empty_stats,
-    image_schedule,
+    schedule_pieces,
 )
 from tinysnn_hw.errors import SpecError
 
@@ -25,6 +26,51 @@ if TYPE_CHECKING:
     from tinysnn_hw.data.raster import Raster
 
 _RECORDED = ("v_mem", "refractory_count", "v_th", "theta", "n_post", "n_window")
+
+
+class FloatSession:
+    """The float64 twin of a network, with the interface of `CpuSession`; it has no registers to count.
+
+    Parameters
+    ----------
+    lowered : Lowered
+    state : FloatState
+        Copied in; `store` copies it out.
+    """
+
+    kernel = "float64"
+
+    def __init__(self, lowered: Lowered, state: FloatState) -> None:
+        self.lowered = lowered
+        self.state = state.copy()
+        self.constants = float64.float_params(lowered)
+        self.eta, self.inhibition, self.full = float64.float_schedule(lowered)
+
+    def store(self, state: FloatState) -> None:
+        """Copy the values back into ``state``."""
+        state.weight[:], state.theta[:], state.v_th[:] = self.state.weight, self.state.theta, self.state.v_th
+
+    def fitting(self, raster: Raster) -> FloatSession:
+        """Return the session itself: real numbers need no proof about the raster."""
+        return self
+
+    def run(
+        self, raster: Raster, *, phase: str, seed: int, first: int = 0, n_presentations: int | None = None
+    ) -> RunResult:
+        """Run the images of a raster; arguments as in `tinysnn_hw.engine.run`."""
+        check_run(self.lowered, raster, phase, seed, "auto")
+        p, n_images = self.lowered.params, raster.n_images
+        pieces = schedule_pieces(self.lowered, phase, first, n_images, n_presentations)
+        full_inhibition = np.full(n_images, self.lowered.spec.inhibition.strength)
+        eta = np.zeros(n_images) if pieces is None else self.eta[pieces]
+        inhibition = full_inhibition if pieces is None else self.inhibition[pieces]
+        counts = np.zeros((n_images, p.n_neurons), np.uint16)
+        activity = np.zeros(len(P.ACTIVITY), np.int64)
+        float64.run_images(
+            p, self.constants, phase == "train", raster.offsets, raster.inputs, eta, inhibition, self.full,
+            self.state.weight, self.state.theta, self.state.v_th, counts, activity,
+        )  # fmt: skip
+        return RunResult(counts, empty_stats(), activity, self.kernel, {})
 
 
 class CpuSession:
@@ -57,6 +103,7 @@ class CpuSession:
             )
         self.lowered = lowered
         self.plan = plan
+        self.requested = kernel
         self.max_events = max_events
         self.record = record
         self.theta = state.theta.copy()
@@ -81,6 +128,22 @@ class CpuSession:
         state.v_th[:] = self.v_th
         state.weight[:] = self.weight if self.plan is None else self.master.T
 
+    def fitting(self, raster: Raster) -> CpuSession:
+        """Return the session itself, or one proven for a raster with more events per step, holding the same bits."""
+        if raster.max_events_per_step <= self.max_events:
+            return self
+        state = self.state()
+        return CpuSession(
+            self.lowered, state, kernel=self.requested, max_events=2 * raster.max_events_per_step, record=self.record
+        )
+
+    def state(self) -> NetworkState:
+        """Return the registers that outlive an image."""
+        p = self.lowered.params
+        state = NetworkState(np.zeros((p.n_inputs, p.n_neurons), np.int64), self.theta.copy(), self.v_th.copy())
+        self.store(state)
+        return state
+
     def run(
         self, raster: Raster, *, phase: str, seed: int, first: int = 0, n_presentations: int | None = None
     ) -> RunResult:
@@ -93,7 +156,11 @@ class CpuSession:
             )
         p = self.lowered.params
         n_images = raster.n_images
-        eta, inhibition = image_schedule(self.lowered, phase, first, n_images, n_presentations)
+        pieces = schedule_pieces(self.lowered, phase, first, n_images, n_presentations)
+        if pieces is None:
+            eta, inhibition = np.zeros(n_images, np.int64), np.full(n_images, self.lowered.inhibition_full, np.int64)
+        else:
+            eta, inhibition = self.lowered.eta[pieces], self.lowered.inhibition[pieces]
         counts = np.zeros((n_images, p.n_neurons), np.uint16)
         stats = empty_stats()
         activity = np.zeros(len(P.ACTIVITY), np.int64)

@@ -1,0 +1,117 @@
+"""Rasters in chunks: images encoded a little ahead of the simulation, or a user's own spikes cut to length."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinysnn_hw.data import Dataset, Raster, SpikeDataset
+from tinysnn_hw.data.encode import EncodingTables, encode, epoch_order
+from tinysnn_hw.errors import DataError
+from tinysnn_hw.spec.network import NetworkSpec
+
+CHUNK = 256
+"""Images per chunk: long enough to hide the hand-over, short enough for a smooth progress bar and Ctrl-C."""
+
+Progress = Callable[[str, int, int], None]
+Data = Dataset | SpikeDataset
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The images of one pass, as rasters.
+
+    Attributes
+    ----------
+    data : Dataset or SpikeDataset
+    spec : NetworkSpec
+    tables : EncodingTables or None
+        None for a data set that already consists of spikes.
+    seed : int
+    phase : {"train", "label", "test"}
+    n_images : int
+        Images of one epoch.
+    epochs : int
+    """
+
+    data: Data
+    spec: NetworkSpec
+    tables: EncodingTables | None
+    seed: int
+    phase: str
+    n_images: int
+    epochs: int = 1
+
+    @property
+    def total(self) -> int:
+        """Presentations of the whole pass."""
+        return self.n_images * self.epochs
+
+    def chunks(self, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Yield ``(first presentation, length)`` of each chunk; a chunk stays within an epoch."""
+        while first < self.total:
+            epoch_end = (first // self.n_images + 1) * self.n_images
+            length = min(CHUNK, epoch_end - first)
+            yield first, length
+            first += length
+
+    def raster(self, first: int, length: int) -> Raster:
+        """Return the spikes of presentations ``first`` to ``first + length - 1``, all of one epoch."""
+        epoch, begin = divmod(first, self.n_images)
+        shuffle = self.phase == "train" and self.spec.learning.shuffle
+        order = epoch_order(self.n_images, seed=self.seed, epoch=epoch, shuffle=shuffle)[begin : begin + length]
+        if isinstance(self.data, SpikeDataset):
+            source = self.data.test if self.phase == "test" else self.data.train
+            return source.slice(order)
+        if self.tables is None:
+            raise DataError("a data set of images needs encoding tables")
+        images = self.data.test_images if self.phase == "test" else self.data.train_images
+        encoding = self.spec.encoding
+        spikes = encoding.train_spikes if self.phase == "train" else encoding.inference_spikes
+        return encode(images, self.tables, spikes=spikes, phase=self.phase, seed=self.seed, first=first, order=order)
+
+    def labels(self, first: int, length: int) -> np.ndarray:
+        """Return the classes of a chunk of an unshuffled pass."""
+        labels = self.data.test_labels if self.phase == "test" else self.data.train_labels
+        return labels[first : first + length]
+
+
+def ahead(stream: Stream, threads: int) -> Iterator[tuple[int, Raster]]:
+    """Yield ``(first presentation, raster)`` in order, encoded by another thread while the caller simulates."""
+    if threads < 2:
+        for first, length in stream.chunks():
+            yield first, stream.raster(first, length)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[tuple[int, Future[Raster]]] = deque()
+        try:
+            for first, length in stream.chunks():
+                waiting.append((first, pool.submit(stream.raster, first, length)))
+                if len(waiting) > 2:
+                    begin, future = waiting.popleft()
+                    yield begin, future.result()
+            while waiting:
+                begin, future = waiting.popleft()
+                yield begin, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def check_data(spec: NetworkSpec, data: Data) -> None:
+    """Refuse data whose inputs or steps are not the network's."""
+    if data.n_inputs != spec.network.inputs:
+        raise DataError(
+            f"data set {data.name!r} has {data.n_inputs} inputs per image; network {spec.name!r} (recipe "
+            f"{spec.recipe!r}) has network.inputs = {spec.network.inputs}; choose the recipe of this data set or set "
+            f"inputs={data.n_inputs}"
+        )
+    if isinstance(data, SpikeDataset) and data.n_steps != spec.encoding.n_steps:
+        raise DataError(
+            f"data set {data.name!r} has {data.n_steps} steps per image; network {spec.name!r} has encoding.n_steps = "
+            f"{spec.encoding.n_steps}; set encoding.n_steps={data.n_steps}"
+        )

@@ -1,0 +1,23 @@
+"""Results for people and for programs: tables, sentences and JSON; computes nothing anew."""
+
+from __future__ import annotations
+
+from tinysnn_hw.report.network import catalogue_table, memory_tables, network_table
+from tinysnn_hw.report.payload import network_json, result_json, validation_json
+from tinysnn_hw.report.result import confusion_table, register_table, result_table
+from tinysnn_hw.report.validation import validation_table
+from tinysnn_hw.report.verdict import verdict
+
+__all__ = [
+    "catalogue_table",
+    "confusion_table",
+    "memory_tables",
+    "network_json",
+    "network_table",
+    "register_table",
+    "result_json",
+    "result_table",
+    "validation_json",
+    "validation_table",
+    "verdict",
+]
