@@ -623,6 +623,18 @@ def test_theta_is_forgotten(forget: dict[str, object], theta: list[int]) -> None
     assert oracle.theta == theta
 
 
+@pytest.mark.parametrize("overflow", ["saturate", "wrap", "error"])
+def test_theta_is_forgotten_down_to_0(overflow: str) -> None:
+    spec = network(
+        neuron__v_th=4.0, neuron__theta_plus=8.0, neuron__theta_forget="subtract",
+        neuron__theta_forget_spikes=9.0, formats__theta__overflow=overflow,
+    )  # fmt: skip
+    oracle = Oracle(spec, 0)
+    show(oracle, [[0]], weight=[[64, 0], [0, 0]], phase="train")
+    assert (oracle.theta, oracle.v_th, oracle.refused) == ([0, 0], [64, 64], [])
+    assert oracle.stats["theta"] == [0, 32, 0, 0]
+
+
 def test_onset_clears_all_but_what_was_learned() -> None:
     spec = network(encoding__n_steps=2, learning__update_steps=2, neuron__v_th=4.0, neuron__refractory=5)
     oracle = Oracle(spec, 0)

@@ -31,6 +31,7 @@ from tinysnn_hw.engine.oracle import Oracle, encode_image, epoch_order
 from tinysnn_hw.engine.oracle import encoding_tables as oracle_tables
 from tinysnn_hw.errors import FixedPointOverflowError, SpecError
 from tinysnn_hw.fixed import Format
+from tinysnn_hw.spec import list_networks, load_network
 from tinysnn_hw.spec.network import EncodingSpec, NetworkSpec
 
 ROUNDINGS = ["floor", "to_zero", "nearest", "nearest_away", "nearest_even", "stochastic"]
@@ -100,9 +101,8 @@ def network(rng: Random, inputs: int, neurons: int, n_steps: int, *, plain: bool
     v_th_frac = v_mem.frac_bits + some(0, 0, -1, 2, 5)
     v_th_frac = max(v_th_frac, 1 - above)
     theta_above = above + some(0, 0, -1, -3)
-    theta_signed = some(False, False, True)
     theta_frac = max(some(16, 20, 10, v_th_frac, v_th_frac - 1, v_th_frac + 3), 2 - theta_above)
-    theta_frac = min(theta_frac, 30 - theta_above - theta_signed)
+    theta_frac = min(theta_frac, 30 - theta_above)
 
     update_steps = whole(1, n_steps)
     trace = some("exponential", "window")
@@ -134,7 +134,8 @@ def network(rng: Random, inputs: int, neurons: int, n_steps: int, *, plain: bool
             "tau_theta": some(1e7, 500.0, 20.0, 3.0),
         },
         "inhibition": {
-            "strength": some(0.0, 0.5, 2.0, 20.0) * v_th,
+            # Up to several times the whole range of v_mem: only the bound of the result limits it.
+            "strength": some(0.0, 0.5 * v_th, 2.0 * v_th, 20.0 * v_th, number(rng, 0.5, 4.0) * v_mem.max),
             "start": number(rng, 0.0, 1.0),
             "ramp": number(rng, 0.1, 1.0),
         },
@@ -167,7 +168,7 @@ def network(rng: Random, inputs: int, neurons: int, n_steps: int, *, plain: bool
             "v_mem": register(rng, str(v_mem), plain=plain),
             "v_th": register(rng, str(Format(signed, above + signed, v_th_frac)), plain=plain),
             "theta": register(
-                rng, str(Format(theta_signed, theta_above + theta_signed, theta_frac)), plain=plain
+                rng, str(Format(False, theta_above, theta_frac)), plain=plain
             ),
             "x_pre": register(rng, f"u{whole(1, 4)}.{x_frac}", plain=plain),
             "c_pre": register(rng, f"u{full_count.bit_length() + some(0, 0, 2)}.0", plain=plain),
@@ -354,6 +355,28 @@ def test_generic_equals_oracle() -> None:
         assert tally[name] > 0, tally
 
 
+@pytest.mark.parametrize("name", list_networks())
+def test_shipped_networks_equal_oracle(name: str) -> None:
+    spec = load_network(name, recipe="digits", neurons=20)
+    tables, rng = encoding_tables(spec.encoding), np.random.default_rng(0)
+    shape = (2, spec.network.inputs)
+    pixels = rng.integers(0, 256, size=shape) * (rng.random(shape) < 0.4)
+    rasters = [
+        encode(pixels.astype(np.uint8), tables, spikes=spikes, phase=phase, seed=3)
+        for phase, spikes in (
+            ("train", spec.encoding.train_spikes),
+            ("label", spec.encoding.inference_spikes),
+            ("test", spec.encoding.inference_spikes),
+        )
+    ]
+    case, tally = Case(spec, 3, *rasters, first_run=1, n_presentations=2), Counter[str]()
+    lowered = lower(spec, max_events=max(raster.max_events_per_step for raster in rasters))
+    compare_with_oracle(case, lowered, tally)
+    compare_fast_with_generic(case, lowered, tally)
+    assert tally["proven"] == 4
+    assert min(tally["train updates"], tally["label output_spikes"], tally["test output_spikes"]) > 0
+
+
 # --- Fast against generic ------------------------------------------------------------------------------
 
 
@@ -392,7 +415,7 @@ def compare_fast_with_generic(case: Case, lowered: Lowered, tally: Counter[str])
 def test_fast_equals_generic(plain: bool) -> None:
     tally: Counter[str] = Counter()
 
-    @settings(max_examples=100)
+    @settings(max_examples=150)
     @given(cases(plain=plain))
     def check(case: Case) -> None:
         compare_fast_with_generic(case, lower_or_discard(case, tally), tally)

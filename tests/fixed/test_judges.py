@@ -67,7 +67,9 @@ def fxp_raw(x: np.ndarray, fmt: Format, mode: Rounding, overflow: Overflow) -> l
 def signed_formats() -> list[Format]:
     """Formats up to 8 bits around an s5.4 source, the point outside the word too."""
     return [
-        Format(True, width - frac_bits, frac_bits) for width in range(1, 9) for frac_bits in (-1, 0, 2, 3, 5, 9)
+        Format(True, width - frac_bits, frac_bits)
+        for width in range(1, 9)
+        for frac_bits in (-1, 0, 2, 3, 5, 9)
     ]
 
 

@@ -169,7 +169,10 @@ def test_reset_and_repr() -> None:
         ({"width": 16, "taps": (14, 13)}, r"LFSR taps are \(14, 13\); .* contain the width, 16"),
         ({"width": 16, "taps": (16, 14, 14)}, "must be distinct"),
         ({"width": 16, "taps": ()}, "contain the width"),
-        ({"width": 16, "kind": "fibonaci"}, "LFSR kind 'fibonaci' is unknown; allowed: 'fibonacci', 'galois'"),
+        (
+            {"width": 16, "kind": "fibonaci"},
+            "LFSR kind 'fibonaci' is unknown; allowed: 'fibonacci', 'galois'",
+        ),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:

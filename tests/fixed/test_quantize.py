@@ -136,7 +136,7 @@ HARD = [
     2.5,
     -1.5,
     -2.5,
-    -2.0**-60,
+    -(2.0**-60),
     2.0**-60,
     SMALLEST,
     -SMALLEST,
@@ -181,9 +181,11 @@ def test_just_below_one_half_is_not_rounded_up() -> None:
 
 
 def test_a_tiny_negative_number_is_below_zero() -> None:
-    for fmt in ("s8.0", "s10.-2", "s1.7"):
-        assert quantize(-SMALLEST, fmt, "floor").item() == -1
-        assert quantize(-SMALLEST, fmt, "nearest").item() == 0
+    for frac_bits in (-504, -2, -1, 0, 7, 512):
+        fmt = Format(True, 8 - frac_bits, frac_bits)
+        for x in (-SMALLEST, -sys.float_info.min, -(2.0**-520)):
+            assert quantize(x, fmt, "floor").item() == -1
+            assert quantize(x, fmt, "nearest").item() == 0
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 31, 32, 33, 1000])
@@ -215,7 +217,9 @@ def test_shapes_and_orders_are_kept() -> None:
     assert quantize(np.zeros((0, 3)), "s8.8", stats=True)[1] == RangeRecord(0, 0, None, None)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint16", "int32", "int64", "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", "int8", "uint16", "int32", "int64", "bool"]
+)
 def test_dtypes_that_float64_holds(dtype: str) -> None:
     x = np.array([0, 1, 1, 0], dtype=dtype)
     assert quantize(x, "s4.4").tolist() == [0, 16, 16, 0]
@@ -323,7 +327,7 @@ def test_options_are_checked() -> None:
         quantize(0.5, "u0.40")
     with pytest.raises(FormatError, match="33 bits"):
         quantize(0.5, Format(True, 33, 0))
-    with pytest.raises(FormatError, match="unknown rounding mode 'nearst'.*did you mean 'nearest'"):
+    with pytest.raises(FormatError, match=r"unknown rounding mode 'nearst'.*did you mean 'nearest'"):
         quantize(0.5, "s1.7", "nearst")
     for seed in (-1, 2**32):
         with pytest.raises(SpecError, match=f"seed is {seed}; allowed: 0 to 4294967295"):

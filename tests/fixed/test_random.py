@@ -201,7 +201,9 @@ def test_loops_over_the_last_key_word_stay_on_32_bit_lanes() -> None:
 
 @pytest.mark.parametrize("key", [(-1, 0, 0, 0), (0, 2**32, 0, 0), (0, 0, 0.5, 0), (0, 0, 0, None)])
 def test_key_words_are_checked(key: tuple[Any, ...]) -> None:
-    with pytest.raises(SpecError, match="key word (seed|purpose|a|b) is .*(allowed: 0 to 4294967295|integer)"):
+    with pytest.raises(
+        SpecError, match=r"key word (seed|purpose|a|b) is .*(allowed: 0 to 4294967295|integer)"
+    ):
         draw_array(*key, 1)
 
 

@@ -127,6 +127,19 @@ def test_both_ways_to_a_narrower_format_agree(raw: list[int], mode: Rounding) ->
     assert direct.tolist() == quantize(dequantize(raw, wide), narrow, mode, seed=8).tolist()
 
 
+@pytest.mark.parametrize("mode", Rounding)
+def test_the_widest_words_and_shifts(mode: Rounding, definition: Any) -> None:
+    """Around one half after 63 dropped bits, and far beyond 64 bits after a left shift."""
+    wide = Format(True, 63, 0)
+    raw = [-(2**62), -(2**62) + 1, -(2**62) + 2, -1, 0, 1, 2**62 - 1, 2**42 + 1, -(2**42) - 1, 2**32, 3]
+    for shift in (-450, -64, -63, -62, -61, -32, -31, -20, -1, 31, 61, 62, 63, 64, 125, 126, 450):
+        for fmt_to in (Format(True, 8 + shift, -shift), Format(False, 32 + shift, -shift)):
+            for overflow in COUNTING:
+                expected, record = expected_raw(definition, raw, wide, fmt_to, mode, overflow)
+                got, counted = requantize(raw, wide, fmt_to, mode, overflow, stats=True)
+                assert (got.tolist(), counted) == (expected, record), (fmt_to, overflow)
+
+
 def test_in_place() -> None:
     raw = quantize(np.linspace(-2, 2, 50), "s8.8")
     expected = requantize(raw, "s8.8", "s10.6", "nearest_even").tolist()

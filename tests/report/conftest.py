@@ -80,7 +80,7 @@ def make_validation():
             inference_images_per_s=50_000.0,
             float_train_images_per_s=9_000.0,
             kernel="fast",
-            config={"seed": 0, "network": {"neurons": 100}},
+            config={"seed": 0, "network": {"network": {"neurons": 100}}},
             versions={"tinysnn_hw": "0.1.0"},
         )
         return replace(made, **changes)

@@ -41,7 +41,7 @@ def test_validation_has_the_promised_keys(make_validation, make_seen):
         "inference_images_per_s": 50_000.0,
         "float_train_images_per_s": 9_000.0,
     }
-    assert found["config"] == {"seed": 0, "network": {"neurons": 100}}
+    assert found["config"] == {"seed": 0, "network": {"network": {"neurons": 100}}}
     assert found["versions"] == {"tinysnn_hw": "0.1.0"}
     assert found["numeric_version"] == 1
     assert found["findings"] and found["kernel"] == "fast"

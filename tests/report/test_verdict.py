@@ -23,7 +23,9 @@ def test_kept_within_noise(make_validation):
     text = words(make_validation(95.0, 96.0))
     assert "keeps its accuracy" in text and "cannot tell from chance" in text
     # The same difference on 10,000 images is a loss.
-    assert "loses 1.00 points at these widths" in words(make_validation(95.0, 96.0, n_images=10_000))
+    text = words(make_validation(95.0, 96.0, n_images=10_000))
+    assert "loses 1.00 points at these widths" in text
+    assert "No register left its range" in text and "more fraction bits for the weights first" in text
 
 
 def test_nothing_learned_means_nothing_compared(make_validation):
@@ -42,7 +44,8 @@ def test_more_images_less_noise(accuracy, n_images):
 
 
 def test_no_saturation(make_validation, make_seen):
-    assert "No register left its range" in words(make_validation())
+    text = words(make_validation())
+    assert "No register left its range" in text and "fraction bits" not in text
 
 
 def test_harmless_saturation(make_validation, make_seen):
@@ -75,6 +78,13 @@ def test_floor_of_the_format(make_validation, make_seen):
         "v_mem 4 times low (inhibition stops at the lowest value of the format, which acts as a floor)"
         in text
     )
+
+
+def test_wrapping_is_never_excused(make_validation, make_seen):
+    config = {"network": {"formats": {"v_mem": {"overflow": "wrap"}}}}
+    registers = {"v_mem": make_seen("s8.8", -300, 32767, 0, 5), "v_th": make_seen("s8.8", 0, 9)}
+    text = words(make_validation(registers=registers, config=config))
+    assert "v_mem 5 times high (wrapped around: a value beyond one end reappears at the other)" in text
 
 
 def test_room(make_validation, make_seen):

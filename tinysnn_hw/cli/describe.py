@@ -89,7 +89,7 @@ def list_choices(json: options.Json = False) -> None:
                 )
                 for name, source in SOURCES.items()
             ],
-            note="Also the path of an .npz file, of a folder with idx files, or of spike rasters as TRAIN,TEST.",
+            note="Also the path of an .npz file, of a folder with idx files, or of rasters as TRAIN,TEST.",
         ),
         catalogue_table(
             "Number formats (--weight, --v-mem, --v-th, --theta; --set formats.<register>.format=...)",

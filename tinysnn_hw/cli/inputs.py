@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,16 @@ class NetworkFlags:
             overflow=self.overflow,
             epochs=self.epochs,
         )
+
+    def changes(self) -> list[str]:
+        """Return the flags given that change a network, as they are written."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        given = [
+            name
+            for name, value in values.items()
+            if name not in ("network", "settings") and value is not None
+        ]
+        return [f"--{name.replace('_', '-')}" for name in given] + (["--set"] if self.settings else [])
 
     def _recipe_for(self, data: str) -> str:
         from tinysnn_hw.spec.describe import summarize_network

@@ -50,7 +50,8 @@ def reporting_errors(command: Callable[P, None]) -> Callable[P, None]:
             )
             raise typer.Exit(INPUT_ERROR) from None
         except KeyboardInterrupt:
-            print("\ninterrupted: nothing was written", file=sys.stderr)
+            # A terminal has just shown ^C on the same line.
+            print("\n" * sys.stderr.isatty() + "interrupted: nothing was written", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded
@@ -86,7 +87,7 @@ def show(*parts: RenderableType) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Give a ``progress(stage, done, total)`` that draws bars on stderr, or a line per stage off a terminal."""
+    """Give a ``progress(stage, done, total)`` that draws bars on stderr; off a terminal, a line per stage."""
     if not sys.stderr.isatty():
         seen: set[str] = set()
 

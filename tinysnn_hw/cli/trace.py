@@ -24,16 +24,16 @@ def trace(
         list[int] | None,
         typer.Option(metavar="N", min=0, help="Index of an image, from 0; can be given again. [default: 0]"),
     ] = None,
-    split: Annotated[
-        str, typer.Option(metavar="test|train", help="Which images the index counts.")
-    ] = "test",
+    split: Annotated[str, typer.Option(metavar="test|train", help="Which images the index counts.")] = "test",
     data: options.ModelData = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
 ) -> None:
     """Write every register after every step for chosen images, as .npz, .csv or .hex by the file's suffix."""
     if out.suffix not in SUFFIXES:
-        raise SpecError(f"--out {out}: the suffix {out.suffix!r} names no format; allowed: {', '.join(SUFFIXES)}")
+        raise SpecError(
+            f"--out {out}: the suffix {out.suffix!r} names no format; allowed: {', '.join(SUFFIXES)}"
+        )
     if split not in SPLITS:
         raise SpecError(f"--split {split!r}: allowed: {', '.join(SPLITS)}")
 

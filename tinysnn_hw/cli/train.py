@@ -9,25 +9,18 @@ import typer
 
 from tinysnn_hw.cli import options
 from tinysnn_hw.cli.inputs import NetworkFlags, load_data, subset_note
-from tinysnn_hw.cli.output import progress_bars, reporting_errors, show, show_json
-from tinysnn_hw.errors import ModelFileError
+from tinysnn_hw.cli.model import check_free, model_json, training_tables
+from tinysnn_hw.cli.output import note, progress_bars, reporting_errors, show, show_json
 
 
 @reporting_errors
 def train(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write the trained network to.")],
     network: options.Network = "tinysnn-wta",
-    out: Annotated[
-        Path,
-        typer.Option(metavar="FOLDER", help="Folder to write the trained network to.", rich_help_panel="Run"),
-    ] = Path("runs/model"),
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Write even if the folder is not empty.", rich_help_panel="Run"),
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a trained network in the folder.")] = False,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     limit_train: options.LimitTrain = None,
-    limit_test: options.LimitTest = None,
     recipe: options.Recipe = None,
     neurons: options.Neurons = None,
     weight: options.Weight = None,
@@ -42,7 +35,7 @@ def train(
     threads: options.Threads = None,
     json: options.Json = False,
 ) -> None:
-    """Train a network in fixed point, bit-accurately, and write it to a folder."""
+    """Train a network in fixed point, bit by bit, and write it to a folder."""
     check_free(out, force=force)
     flags = NetworkFlags(
         network=network,
@@ -58,29 +51,19 @@ def train(
         settings=settings or (),
     )
     spec = flags.resolve(data).spec
-    images = load_data(data, data_dir, limit_train, limit_test)
+    images = load_data(data, data_dir, limit_train)
 
     from tinysnn_hw import learning
 
     with progress_bars() as progress:
         model = learning.train(spec, images, seed=seed, progress=progress, threads=threads)
-    learning.save_model(model, out)
+    learning.save_model(model, out, force=force)
+    subset = subset_note(limit_train, None)
+    if json:
+        show_json({"folder": str(out), **model_json(model), "subset": subset or None})
+    else:
+        show(*training_tables(model), *([subset] if subset else []))
+    note(f"written to {out}; next: tinysnn evaluate {out}")
 
 
-def check_free(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds something, unless forced; before the training, not after it.
-
-    Raises
-    ------
-    ModelFileError
-        The folder is not empty, or is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ModelFileError(f"--out {folder}: is a file; name a folder")
-    if not force and folder.is_dir() and any(folder.iterdir()):
-        raise ModelFileError(
-            f"--out {folder}: the folder is not empty; name another, or overwrite with --force"
-        )
-
-
-__all__ = ["check_free", "train"]
+__all__ = ["train"]

@@ -18,7 +18,7 @@ from tinysnn_hw.spec.network import LearningSpec, NetworkSpec
 from tinysnn_hw.spec.registers import register_formats
 
 CARRIER_BITS = 63
-"""Magnitude bits of the int64 in which the generic kernel computes."""
+"""Widest intermediate: one bit below the int64 of the generic kernel, for the bias of a rounding."""
 
 _LEAKS = {"none": P.LEAK_NONE, "shift": P.LEAK_SHIFT, "multiply": P.LEAK_MULTIPLY, "subtract": P.LEAK_SUBTRACT}
 _FORGETS = {"none": P.FORGET_NONE, "subtract": P.FORGET_SUBTRACT, "multiply": P.FORGET_MULTIPLY}
@@ -113,6 +113,11 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     _require(spec, "v_mem", v, "neuron.v_reset", neuron.v_reset)
     if neuron.v_floor is not None:
         _require(spec, "v_mem", v, "neuron.v_floor", neuron.v_floor)
+    for key, value in (("v_reset", neuron.v_reset), ("v_floor", neuron.v_floor)):
+        if value is not None and constant(value, v.frac_bits) < v_min:
+            raise SpecError(
+                f"neuron.{key} = {value:g}: with overflow saturate_symmetric {v} goes down to {v_min * v.lsb:g} only"
+            )
     _require(spec, "v_mem", v, "neuron.v_th", neuron.v_th)
     _require(spec, "v_th", th, "neuron.v_th", neuron.v_th)
     clamp = theta.raw_max
@@ -132,6 +137,8 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         raise SpecError(f"formats.weight = {w}: w_max = {learning.w_max:g} is below one LSB ({w.lsb:g})")
     w_low = min(constant(learning.w_init_low, w.frac_bits), w_max)
     w_high = min(constant(learning.w_init_high, w.frac_bits), w_max + 1)
+    if learning.weight_sum is not None and constant(learning.weight_sum, w.frac_bits) < 1:
+        raise SpecError(f"learning.weight_sum = {learning.weight_sum:g} is below one LSB of formats.weight = {w}")
     down = 0.0
     if neuron.theta_forget == "subtract":
         down = neuron.theta_plus * neuron.theta_forget_spikes / spec.network.neurons
@@ -337,8 +344,8 @@ def _prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
     for proof in proofs:
         if proof.bits > CARRIER_BITS:
             raise SpecError(
-                f"{proof.name}: values from {proof.low} to {proof.high} need {proof.bits} bits; the widest carrier "
-                f"has {CARRIER_BITS + 1}: narrow the formats that enter it"
+                f"{proof.name}: values from {proof.low} to {proof.high} need {proof.bits} bits; {CARRIER_BITS} are "
+                "available: narrow the formats that enter it"
             )
     return proofs
 

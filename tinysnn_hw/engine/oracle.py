@@ -324,8 +324,9 @@ class Oracle:
         c, formats = self.constants, self.spec.formats
         for i in self.inputs:
             self.c_pre[i] = min((self.c_pre[i] >> 1) + self.window_events[i], formats.c_pre.format.raw_max)
-            x = cut(self.c_pre[i] * c.x_scale[u], 16, formats.x_pre, (self.seed, ROUND_X_PRE, self.p, u, i))
-            self.x_pre[i] = self._note("x_pre", min(x.value, c.x_one), low=x.low, high=x.high)
+            key = (self.seed, ROUND_X_PRE, self.p, u, i)
+            x = round_shift(self.c_pre[i] * c.x_scale[u], 16, formats.x_pre, key)
+            self.x_pre[i] = self._note("x_pre", min(x, c.x_one))
         self.window_events = [0 for _ in self.inputs]
 
     def _learners(self) -> list[int]:

@@ -119,7 +119,7 @@ class Format:
         for bits in (8, 16, 32, 64):
             if self.width <= bits:
                 return np.dtype(f"int{bits}" if self.signed else f"uint{bits}")
-        raise FormatError(f"number format {str(self)!r} has {self.width} bits; NumPy integers end at 64")
+        raise FormatError(f"number format {str(self)!r} has {self.width} bits; NumPy integers end at 64 bits")
 
     @classmethod
     def parse(cls, text: str | Format) -> Format:

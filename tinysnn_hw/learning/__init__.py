@@ -1,9 +1,23 @@
-"""Train, label, evaluate, validate: whole runs over data sets, on top of the engine."""
+"""Train, label, evaluate, validate, trace: whole runs over data sets, on top of the engine."""
 
 from __future__ import annotations
 
 from tinysnn_hw.learning.evaluate import evaluate, label, present
 from tinysnn_hw.learning.model import Model, load_model, save_model
+from tinysnn_hw.learning.trace import Trace, trace, write_trace
 from tinysnn_hw.learning.train import train
+from tinysnn_hw.learning.validate import validate
 
-__all__ = ["Model", "evaluate", "label", "load_model", "present", "save_model", "train"]
+__all__ = [
+    "Model",
+    "Trace",
+    "evaluate",
+    "label",
+    "load_model",
+    "present",
+    "save_model",
+    "trace",
+    "train",
+    "validate",
+    "write_trace",
+]

@@ -49,7 +49,7 @@ def network_table(network: ResolvedNetwork | NetworkSpec, *, meanings: bool = Fa
         unit = "" if row.unit in ("-", "1", "format") else row.unit
         cells = [row.key, value_text(row), unit]
         if meanings:
-            cells.append(row.meaning)
+            cells.append(row.meaning.replace("`", ""))
         elif has_origins:
             number = numbers.setdefault(row.source, len(numbers) + 1) if row.source else None
             cells += [row.origin, f"[{number}]" if number else ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from tinysnn_hw.records import Validation
@@ -25,15 +26,16 @@ def validation_table(validation: Validation) -> RenderableType:
     rich renderable
     """
     title = f"{validation.network}, recipe {validation.recipe}, on {validation.data}"
-    sentences = [Padding(Text(f"• {text}"), (0, 0, 0, 1)) for text in verdict(validation)]
-    notes = [Padding(Text(f"• {text}", style="dim"), (0, 0, 0, 1)) for text in validation.notes]
+    sentences = Table.grid(padding=(0, 1))
+    for text in (*verdict(validation), *validation.notes):
+        sentences.add_row("•", Text(text))
     return Group(
         Padding(Text(title, style="bold reverse"), (0, 0, 1, 0)),
         accuracy_table(validation),
         register_table(validation.registers, "Registers over training, labelling and test"),
         accounting_table(validation.memory),
         speed_table(validation),
-        section("In words", *sentences, *notes),
+        section("In words", sentences),
     )
 
 

@@ -74,10 +74,13 @@ def _saturation(validation: Validation) -> Iterator[str]:
     cut = {name: seen for name, seen in validation.registers.items() if is_saturated(seen)}
     if not cut:
         yield "No register left its range: nothing was cut off in training, labelling or test."
+        if _is_lost(validation):
+            yield (
+                "So the loss comes from resolution, not from range: try more fraction bits for the weights first, or "
+                "stochastic rounding, which keeps updates smaller than the last bit."
+            )
         return
-    said = [
-        f"{name} {_how_often(seen)}{_meaning(name, seen, validation.registers)}" for name, seen in cut.items()
-    ]
+    said = [f"{name} {_how_often(seen)}{_meaning(name, seen, validation)}" for name, seen in cut.items()]
     yield f"Values were cut off at the end of the range: {'; '.join(said)}."
     if not _is_lost(validation):
         yield "Those cuts do not show in the accuracy."
@@ -94,7 +97,9 @@ def _how_often(seen: RegisterRange) -> str:
     return " and ".join(f"{count(n)} times {end}" for end, n in ends if n)
 
 
-def _meaning(name: str, seen: RegisterRange, registers: Mapping[str, RegisterRange]) -> str:
+def _meaning(name: str, seen: RegisterRange, validation: Validation) -> str:
+    if _overflow(name, validation.config) == "wrap" and name != "weight":
+        return " (wrapped around: a value beyond one end reappears at the other)"
     if name == "weight":
         return " (clipping weights to 0..w_max is part of the learning rule)"
     if name in ("v_th", "theta") and seen.saturated_high:
@@ -102,12 +107,18 @@ def _meaning(name: str, seen: RegisterRange, registers: Mapping[str, RegisterRan
     if name == "x_pre":
         return " (the most active inputs count less than they should)"
     if name == "v_mem" and not seen.saturated_low:
-        threshold = registers.get("v_th")
+        threshold = validation.registers.get("v_th")
         if threshold is not None and is_written(threshold) and threshold.max <= Format.parse(seen.format).max:
             return " (a membrane at its ceiling has still reached every threshold)"
     if name == "v_mem" and not seen.saturated_high:
         return " (inhibition stops at the lowest value of the format, which acts as a floor)"
     return ""
+
+
+def _overflow(name: str, config: Mapping[str, Any]) -> str:
+    """Return the overflow mode of a register, as the configuration of the run has it."""
+    mode: str = config.get("network", {}).get("formats", {}).get(name, {}).get("overflow", "saturate")
+    return mode
 
 
 def _room(registers: Mapping[str, RegisterRange]) -> Iterator[str]:

@@ -211,13 +211,17 @@ class FormatsSpec(SpecModel):
     @model_validator(mode="after")
     def _check(self) -> FormatsSpec:
         for name, signed in (
-            ("weight", None), ("v_mem", True), ("v_th", None), ("theta", None),
+            ("weight", None), ("v_mem", True), ("v_th", None), ("theta", False),
             ("x_pre", False), ("c_pre", False), ("eta", False),
         ):  # fmt: skip
             fmt = getattr(self, name).format
             if signed is not None and fmt.signed is not signed:
                 kind = "signed, such as s8.8" if signed else "unsigned, such as u1.8"
                 raise ValueError(f"{name}: {fmt} must be {kind}")
+        for name in ("x_pre", "eta"):
+            fmt = getattr(self, name).format
+            if fmt.frac_bits < 0:
+                raise ValueError(f"{name}: {fmt} must not have negative fraction bits")
         if self.c_pre.format.frac_bits != 0:
             raise ValueError(f"c_pre: {self.c_pre.format} counts whole spikes; write u<width>.0")
         return self

@@ -27,7 +27,7 @@ _STOCHASTIC = int(Rounding.STOCHASTIC)
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def threshold_lane(p, raw, lane_max):
     """Return the smallest lane value at or over a threshold, clipped to the lane.
 
@@ -38,7 +38,7 @@ def threshold_lane(p, raw, lane_max):
     return min(on_grid, lane_max)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _find_winner_exactly(p, v, th_lane, v_th):
     """Return the firing neuron where lanes cannot hold the thresholds exactly, or -1."""
     winner = np.int64(-1)
@@ -52,7 +52,7 @@ def _find_winner_exactly(p, v, th_lane, v_th):
     return winner
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _fill_noise(p, key, noise):
     """Fill the random bits of stochastic `v_mem` rounding for one step."""
     shift = p.v_shift + (P.DECAY_BITS if p.leak == P.LEAK_MULTIPLY else 0)
@@ -65,15 +65,15 @@ def _fill_noise(p, key, noise):
 
 @njit(cache=True, nogil=True)
 def run_images(
-    p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale, bias, w_bias, w_norm_bias, x_bias,
+    p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale, bias, w_bias, w_norm_bias, x_bias, theta_bias,
     rows, columns, master, lane, theta, v_th, counts, stats, activity,
 ):  # fmt: skip
     """Run images one after another; learn in place when ``learn``.  Arguments as in `generic.run_images`, and
 
     Parameters
     ----------
-    bias, w_bias, w_norm_bias, x_bias : tuples of three int64
-        `rounding_bias` of the `v_mem` cut, weight update, normalisation and trace.
+    bias, w_bias, w_norm_bias, x_bias, theta_bias : tuples of three int64
+        `rounding_bias` of the `v_mem` cut, weight update, normalisation, trace and per-image `theta`.
     rows : uint8 or uint16 [n_inputs, padded(n_neurons)]
         Weights on the accumulator grid, neuron ``j`` at column ``columns[j]``.
     columns : int64[n_neurons]
@@ -231,7 +231,7 @@ def run_images(
                             rows[i, column] = np.int64(master[j, i]) << p.sum_shift
                         activity[P.ACT_NORMALIZATIONS] += 1
             if p.theta_forget != P.FORGET_NONE:
-                forget_thresholds(p, seed, presentation, theta, v_th, stats)
+                forget_thresholds(p, seed, presentation, theta, v_th, theta_bias, stats)
                 for j in range(n):
                     th_lane[j] = threshold_lane(p, v_th[j], lane_max)
     for k in range(TILE):

@@ -16,20 +16,20 @@ _ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
 _ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _biased(n, shift, bias):
     """Return ``n`` shifted right after the bias of a deterministic rounding mode."""
     return (n + bias[0] + ((n >> 63) & bias[1]) + ((n >> shift) & bias[2])) >> shift
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _drawn(n, shift, bits, key, index):
     """Return ``n`` shifted right with stochastic rounding of ``bits`` random bits."""
     noise = np.int64(chain(key, np.uint32(index)) >> (np.uint32(32) - bits)) << (shift - np.int64(bits))
     return (n + noise) >> shift
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_MIN] = min(stats[register, P.STAT_MIN], low)
     stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], high)
@@ -37,7 +37,7 @@ def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_HIGH] += n_high
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def learn_row(p, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
     """Apply one update to all weights of neuron ``j`` (docs/numerics.md, section 7, step 4)."""
     key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
@@ -47,7 +47,7 @@ def learn_row(p, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
         _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 64-bit lanes."""
     shift = p.x_frac + p.eta_frac
@@ -71,7 +71,7 @@ def _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, n_low, n_high)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _learn_row_narrow(p, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 32-bit lanes, where the whole sum is proven to fit; every operation is cast back."""
     i32 = np.int32
@@ -107,7 +107,7 @@ def _learn_row_narrow(p, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, np.int64(low), np.int64(high), np.int64(n_low), np.int64(n_high))
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def normalize_row(p, seed, presentation, j, row, bias, stats):
     """Scale the weights of neuron ``j`` to ``weight_sum`` (docs/numerics.md, section 8, step 1)."""
     total = np.int64(0)
@@ -134,7 +134,7 @@ def normalize_row(p, seed, presentation, j, row, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, np.int64(0), n_high)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def advance_counts(p, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
     """Advance the windowed counts by the events of a window and read ``x_pre`` from them."""
     for i in range(c_pre.shape[0]):
@@ -159,7 +159,27 @@ def advance_counts(p, seed, presentation, u, inputs, begin, end, x_scale, c_pre,
     _note_row(stats, P.STAT_X_PRE, low, high, np.int64(0), np.int64(0))
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
+def _decay(trace, mul, b0, b2):
+    """Decay all slots with a deterministic rounding; on a slice of its own the loop becomes vector code."""
+    i32 = np.int32
+    shift = i32(P.DECAY_BITS)
+    for slot in range(trace.shape[0]):
+        n = i32(trace[slot] * mul)
+        trace[slot] = i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift)
+
+
+@njit(cache=True, forceinline=True)
+def _decay_drawn(trace, active, mul, key, bits):
+    """Decay all slots with stochastic rounding."""
+    i32 = np.int32
+    down, up = np.uint32(np.uint32(32) - bits), np.uint32(np.uint32(P.DECAY_BITS) - bits)
+    for slot in range(trace.shape[0]):
+        noise = i32(np.uint32((chain(key, np.uint32(active[slot])) >> down) << up))
+        trace[slot] = i32(i32(i32(trace[slot] * mul) + noise) >> i32(P.DECAY_BITS))
+
+
+@njit(cache=True, forceinline=True)
 def decay_trace(p, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats):
     """Decay the exponential trace of the inputs that spike in this image, then add the step's events.
 
@@ -167,19 +187,11 @@ def decay_trace(p, seed, presentation, t, inputs, begin, end, slot_of, active, t
     before it, since they leave the dropped bits unchanged.
     """
     mul = np.int32(p.trace_mul)
-    shift = np.int32(P.DECAY_BITS)
     if p.x_rounding == _STOCHASTIC:
-        bits = np.uint32(min(P.DECAY_BITS, p.x_rand_bits))
         key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
-        for slot in range(n_active):
-            draw = chain(key, np.uint32(active[slot])) >> (np.uint32(32) - bits)
-            noise = np.int32(draw << np.uint32(P.DECAY_BITS - bits))
-            trace[slot] = np.int32(np.int32(np.int32(trace[slot] * mul) + noise) >> shift)
+        _decay_drawn(trace[:n_active], active[:n_active], mul, key, np.uint32(min(P.DECAY_BITS, p.x_rand_bits)))
     else:
-        b0, b2 = np.int32(bias[0]), np.int32(bias[2])
-        for slot in range(n_active):
-            n = np.int32(trace[slot] * mul)
-            trace[slot] = np.int32(np.int32(n + b0 + np.int32(np.int32(n >> shift) & b2)) >> shift)
+        _decay(trace[:n_active], mul, np.int32(bias[0]), np.int32(bias[2]))
     unit = np.int64(1) << p.x_frac
     for e in range(begin, end):
         trace[slot_of[inputs[e]]] += unit
@@ -194,29 +206,36 @@ def decay_trace(p, seed, presentation, t, inputs, begin, end, slot_of, active, t
     _note_row(stats, P.STAT_X_PRE, np.int64(0), high, np.int64(0), n_high)
 
 
-@njit(cache=True)
-def forget_thresholds(p, seed, presentation, theta, v_th, stats):
-    """Do what `generic.forget_theta` does, in one vector loop where nothing is drawn and nothing wraps."""
-    plain = p.theta_rounding != _STOCHASTIC and p.th_rounding != _STOCHASTIC
-    if not plain or p.theta_forget != P.FORGET_SUBTRACT or p.theta_sum_shift != 0:
+@njit(cache=True, forceinline=True)
+def forget_thresholds(p, seed, presentation, theta, v_th, bias, stats):
+    """Do what `generic.forget_theta` does, in one vector loop where nothing is drawn."""
+    if p.theta_rounding == _STOCHASTIC or p.th_rounding == _STOCHASTIC:
         forget_theta(p, seed, presentation, theta, v_th, stats)
         return
-    shift = p.th_cut_shift
-    b0, b2 = p.th_bias0, p.th_bias2
+    if p.theta_forget == P.FORGET_MULTIPLY:
+        factor, down, shift = p.theta_mul, np.int64(0), np.int64(P.THETA_DECAY_BITS)
+    else:
+        factor, down, shift = np.int64(1) << p.theta_sum_shift, p.theta_down, p.theta_sum_shift
+    b0, b2 = bias[0], bias[2]
+    th_shift = p.th_cut_shift
+    t0, t2 = p.th_bias0, p.th_bias2
     low, high = np.int64(p.theta_max), np.int64(0)
     th_low, th_high = np.int64(p.th_max), np.int64(0)
-    n_high = np.int64(0)
+    n_high, n_th_high = np.int64(0), np.int64(0)
     for j in range(theta.shape[0]):
-        value = max(theta[j] - p.theta_down, np.int64(0))
+        n = max(theta[j] * factor - down, np.int64(0))
+        value = (n + b0 + ((n >> shift) & b2)) >> shift
+        n_high += np.int64(value > p.theta_max)
+        value = min(value, p.theta_max)
         theta[j] = value
         low = min(low, value)
         high = max(high, value)
-        n = p.th_base + value
-        rounded = (n + b0 + ((n >> shift) & b2)) >> shift
-        n_high += np.int64(rounded > p.th_max)
-        rounded = min(rounded, p.th_max)
-        v_th[j] = rounded
-        th_low = min(th_low, rounded)
-        th_high = max(th_high, rounded)
-    _note_row(stats, P.STAT_THETA, low, high, np.int64(0), np.int64(0))
-    _note_row(stats, P.STAT_V_TH, th_low, th_high, np.int64(0), n_high)
+        n = p.th_base + (value << p.theta_sum_shift)
+        raw = (n + t0 + ((n >> th_shift) & t2)) >> th_shift
+        n_th_high += np.int64(raw > p.th_max)
+        raw = min(raw, p.th_max)
+        v_th[j] = raw
+        th_low = min(th_low, raw)
+        th_high = max(th_high, raw)
+    _note_row(stats, P.STAT_THETA, low, high, np.int64(0), n_high)
+    _note_row(stats, P.STAT_V_TH, th_low, th_high, np.int64(0), n_th_high)

@@ -152,9 +152,10 @@ def initialize(p, seed, weight, theta, v_th, stats):
         for i in range(p.n_inputs):
             draw = np.int64(chain(column, np.uint32(i)))
             weight[i, j] = p.w_init_low + ((draw * p.w_init_span) >> 32)
-            note(stats, P.STAT_WEIGHT, weight[i, j], 0)
         if p.weight_sum > 0:
-            _normalize_column(p, seed, nobody, j, weight, stats)
+            _normalize_column(p, seed, nobody, j, weight, stats.copy())
+        for i in range(p.n_inputs):
+            note(stats, P.STAT_WEIGHT, weight[i, j], 0)
         theta[j] = 0
         draw_th = chain(chain(chain(start(seed, _ROUND_V_TH), nobody), np.uint32(0)), np.uint32(j))
         v_th[j] = write_v_th(p, theta[j], draw_th, stats)

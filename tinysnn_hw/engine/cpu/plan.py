@@ -61,7 +61,7 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
       the sums of paired weights never carry, and a held neuron, parked at the lowest lane value, can neither
       fire nor saturate nor raise the peak;
     - the leak product plus its rounding bias fits twice the lane;
-    - inhibition does not exceed the range of `v_mem`, so parked neurons never add a low saturation;
+    - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low saturation;
     - a weight update fits 62 bits, a trace product 31 bits.
     """
     modes = {p.v_overflow, p.th_overflow, p.x_overflow, p.theta_overflow}
@@ -87,7 +87,7 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
             continue
         if p.leak == P.LEAK_SHIFT and p.leak_shift >= bits:
             continue
-        if p.v_shift >= bits - 1:
+        if p.v_shift >= bits - 1 or inhibition_max << p.v_shift >= 1 << (bits - 1):
             continue
         return LanePlan(lane, row)
     return None

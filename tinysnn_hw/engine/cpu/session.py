@@ -185,6 +185,10 @@ class CpuSession:
                 *head, self.lowered.x_scale,
                 P.rounding_bias(p.v_rounding, cut), P.rounding_bias(p.w_rounding, p.x_frac + p.eta_frac),
                 P.rounding_bias(p.w_rounding, P.DECAY_BITS), P.rounding_bias(p.x_rounding, P.DECAY_BITS),
+                P.rounding_bias(
+                    p.theta_rounding,
+                    P.THETA_DECAY_BITS if p.theta_forget == P.FORGET_MULTIPLY else p.theta_sum_shift,
+                ),
                 self.rows, self.columns, self.master, np.zeros(0, self.plan.lane), self.theta, self.v_th,
                 counts, stats, activity,
             )  # fmt: skip
