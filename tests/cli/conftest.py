@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +41,25 @@ def tinysnn(capsys, monkeypatch):
         return Ran(code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A network file with every value pinned; 64 inputs, 16 neurons."""
+    return Path(__file__).with_name("tiny.toml")
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, tmp_path_factory):
+    """A folder with the tiny network, trained on 300 digits with seed 7."""
+    folder = tmp_path_factory.mktemp("runs") / "a"
+    words = ["train", str(tiny), "--out", str(folder), "--limit-train", "300", "--seed", "7"]
+    quiet = io.StringIO()
+    with (
+        contextlib.redirect_stdout(quiet),
+        contextlib.redirect_stderr(quiet),
+        pytest.raises(SystemExit) as left,
+    ):
+        main(words)
+    assert not left.value.code, quiet.getvalue()
+    return folder

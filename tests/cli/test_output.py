@@ -35,7 +35,11 @@ def raising(error):
         (FixedPointOverflowError("v_mem left its range"), 1, "error: v_mem left its range"),
         (PermissionError(13, "Permission denied", "runs/a"), 2, "error: runs/a: Permission denied"),
         (MemoryError("1 TiB"), 2, "error: out of memory: 1 TiB; use fewer neurons"),
-        (KeyboardInterrupt(), 130, "recipe: digits, named after the data set\ninterrupted: nothing was written\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "recipe: digits, named after the data set\ninterrupted: nothing was written\n",
+        ),
     ],
 )
 def test_errors_are_one_message_and_a_code(tinysnn, monkeypatch, error, code, said):

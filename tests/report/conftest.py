@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from tinysnn_hw.cost import memory_table
 from tinysnn_hw.fixed import Format
 from tinysnn_hw.records import Activity, RegisterRange, Result, Validation
 from tinysnn_hw.spec import load_network
+
+# Every value pinned, so that no better recipe changes these tests.
+TINY = Path(__file__).parents[1] / "cli" / "tiny.toml"
 
 
 def seen(text, low, high, cut_low=0, cut_high=0):
@@ -52,6 +56,12 @@ def evaluation(accuracy, n_images=360, registers=None):
 
 
 @pytest.fixture
+def tiny():
+    """A network file with 64 inputs and 16 neurons."""
+    return TINY
+
+
+@pytest.fixture
 def make_seen():
     return seen
 
@@ -68,19 +78,19 @@ def make_validation():
     def make(fixed=96.0, float64=96.5, *, registers=None, n_images=360, **changes):
         registers = registers or {"weight": seen("u0.8", 0, 255), "v_mem": seen("s8.8", -1000, 30000)}
         made = Validation(
-            network="tinysnn-wta",
+            network="tiny",
             recipe="digits",
             data="digits",
             fixed=evaluation(fixed, n_images, registers),
             float64=evaluation(float64, n_images),
             training=registers,
             registers=registers,
-            memory=memory_table(load_network("tinysnn-wta", recipe="digits")),
+            memory=memory_table(load_network(TINY)),
             train_images_per_s=20_000.0,
             inference_images_per_s=50_000.0,
             float_train_images_per_s=9_000.0,
             kernel="fast",
-            config={"seed": 0, "network": {"network": {"neurons": 100}}},
+            config={"seed": 0, "network": {"network": {"neurons": 16}}},
             versions={"tinysnn_hw": "0.1.0"},
         )
         return replace(made, **changes)

@@ -23,8 +23,8 @@ def test_validation_has_the_promised_keys(make_validation, make_seen):
         "weighted_vote": {"fixed": 94.5, "float": 95.25},
         "naive_bayes": {"fixed": 95.5, "float": 96.25},
     }
-    assert found["memory_bits"] == found["memory"]["memory_bits"] == 54_716
-    assert found["memory_bits_fp32"] == 224_064
+    assert found["memory_bits"] == found["memory"]["memory_bits"] == 8_768
+    assert found["memory_bits_fp32"] == 35_904
     assert found["registers"] == {
         "v_mem": {
             "format": "s8.8",
@@ -41,7 +41,7 @@ def test_validation_has_the_promised_keys(make_validation, make_seen):
         "inference_images_per_s": 50_000.0,
         "float_train_images_per_s": 9_000.0,
     }
-    assert found["config"] == {"seed": 0, "network": {"network": {"neurons": 100}}}
+    assert found["config"] == {"seed": 0, "network": {"network": {"neurons": 16}}}
     assert found["versions"] == {"tinysnn_hw": "0.1.0"}
     assert found["numeric_version"] == 1
     assert found["findings"] and found["kernel"] == "fast"

@@ -98,11 +98,11 @@ def test_registers_never_written_are_no_room(make_validation, make_seen):
 
 
 def test_memory(make_validation):
-    # 64 x 100 weights of 8 bits, one constant of 16; 100 x (16 + 16 + 3); training adds theta 24, windows of
+    # 64 x 16 weights of 8 bits, one constant of 16; 16 x (16 + 16 + 3); training adds theta 24, windows of
     # 62 steps 6, and per input 9 + 8.
-    inference = 6400 * 8 + 16 + 100 * 35
-    training = inference + 100 * (24 + 6) + 64 * 17
-    fp32 = (6402 + 600) * 32
+    inference = 1024 * 8 + 16 + 16 * 35
+    training = inference + 16 * (24 + 6) + 64 * 17
+    fp32 = (1026 + 96) * 32
     text = words(make_validation())
     assert (
         f"Inference needs {inference:,} bits ({inference / 8192:.1f} KiB), {fp32 / inference:.2f} times"

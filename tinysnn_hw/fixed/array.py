@@ -27,7 +27,6 @@ _SHIFT_MAX = 62
 _SIZE_MAX = 1 << _SHIFT_MAX  # largest integer that `round_shift` takes
 _TINY = 2.0**-500  # with any |frac_bits| <= 512, both tiny itself and its product stay normal float64
 _EXACT_WIDTH = 53
-_NO_WORDS = np.empty(0, dtype=np.uint32)
 
 
 @overload
@@ -314,19 +313,19 @@ def _result(raw: Raw, flat: Raw, below: int, above: int, stats: bool) -> Raw | t
 
 def _draws(
     n: int, rounding: Rounding, seed: int, rand_bits: int, source: LFSR | None
-) -> tuple[int, NDArray[np.uint32], int]:
+) -> tuple[int, NDArray[np.uint32] | None, int]:
     """Return (hash prefix, words, rand_bits): what the kernels take their random bits from."""
     seed = checked_int("seed", seed, 0, 2**32 - 1)
     rand_bits = checked_int("rand_bits", rand_bits, 1, 32)
     if rounding is not Rounding.STOCHASTIC:
         if source is not None:
             raise SpecError(f"source is given, but rounding {rounding.text!r} takes no random bits")
-        return 0, _NO_WORDS, rand_bits
+        return 0, None, rand_bits
     if source is not None:
         return 0, source.words(n, rand_bits), rand_bits
     if n > 2**32:
         raise SpecError(f"stochastic rounding has words for 2**32 elements, not {n}; split the array")
-    return int(prefix2(seed, int(Purpose.ROUND_ARRAY), 0, 0)), _NO_WORDS, rand_bits
+    return int(prefix2(seed, int(Purpose.ROUND_ARRAY), 0, 0)), None, rand_bits
 
 
 def _carried(fmt: Format | str) -> Format:

@@ -139,12 +139,14 @@ def cut_reals(
     rounding: int,
     overflow: int,
     prefix: int,
-    words: NDArray[np.uint32],
+    words: NDArray[np.uint32] | None,
     rand_bits: int,
 ) -> tuple[bool, int, int]:
     """Write the cut of ``x * scale`` by any mode; return (refused as above, number below, number above).
 
-    Stochastic rounding takes ``words``, or if there are none the hash of ``prefix`` and the index.
+    Stochastic rounding takes ``words``, or without them the hash of ``prefix`` and the index. They are None
+    rather than empty: that compiles to a loop without them, instead of one that must first prove that
+    they and ``out`` lie apart.
     """
     refused = False
     n_below = 0
@@ -158,7 +160,7 @@ def cut_reals(
         refused |= not (abs(value) <= limit)
         y = value * scale
         if rounding == STOCHASTIC:
-            word = words[i] if words.size > 0 else chain(prefix, np.uint32(i))
+            word = chain(prefix, np.uint32(i)) if words is None else words[i]
             rounded = _round_real_at_random(y, word, unused_bits, steps)
         else:
             rounded = _round_real(y, rounding)
@@ -182,7 +184,7 @@ def cut_integers(
     rounding: int,
     overflow: int,
     prefix: int,
-    words: NDArray[np.uint32],
+    words: NDArray[np.uint32] | None,
     rand_bits: int,
 ) -> tuple[int, int]:
     """Write the cut of ``raw``; return (number below the range, number above it).
@@ -196,7 +198,7 @@ def cut_integers(
         n = np.int64(raw[i])
         word = np.uint32(0)
         if rounding == STOCHASTIC:
-            word = words[i] if words.size > 0 else chain(prefix, np.uint32(i))
+            word = chain(prefix, np.uint32(i)) if words is None else words[i]
         rounded = round_shift(min(max(n, -bound), bound), shift, rounding, word, rand_bits)
         side = overflow_side(rounded, raw_min, raw_max, overflow)
         n_below += side < 0

@@ -87,15 +87,9 @@ def memory_tables(memory: Mapping[str, Any]) -> RenderableType:
 def accounting_table(memory: Mapping[str, Any]) -> RenderableType:
     """Return the memory footprint of every accounting beside the FP32 baseline."""
     table = plain_table(
-        "for",
-        "weights",
-        "neurons",
-        ">bits",
-        ">weights KiB",
-        ">neurons KiB",
-        ">sum KiB",
-        ">FP32 KiB",
-        ">saving",
+        *("phase", "weights", "neurons", ">bits"),
+        *(">weights\nKiB", ">neurons\nKiB", ">sum\nKiB", ">FP32\nKiB", ">saving"),
+        gap=1,
     )
     phase = ""
     for row in memory["accountings"]:

@@ -104,7 +104,8 @@ def register_table(registers: Mapping[str, RegisterRange], title: str) -> Render
     rich renderable
     """
     table = plain_table(
-        "register", "format", ">bits", ">used", "", ">stored integer", ">cut low", ">cut high", "fits"
+        *("register", "format", ">bits", ">used", "", ">stored integer", ">cut\nlow", ">cut\nhigh", "fits"),
+        gap=1,
     )
     for name, seen in registers.items():
         start = (name, seen.format, str(Format.parse(seen.format).width))

@@ -43,7 +43,7 @@ def points(value: float) -> str:
 
 def interval(low: str, high: str) -> str:
     """Return two ends of a range."""
-    return f"{low} to {high}"
+    return f"{low}..{high}"
 
 
 def rate(per_second: float) -> str:
@@ -77,15 +77,17 @@ def fitting_format(name: str, seen: RegisterRange) -> Format:
     return Format(signed, max(needed + signed, 1) - fmt.frac_bits, fmt.frac_bits)
 
 
-def plain_table(*columns: str) -> Table:
+def plain_table(*columns: str, gap: int = 2) -> Table:
     """Return an empty table in the house style.
 
     Parameters
     ----------
     *columns : str
         Headers; one that starts with ``>`` is set flush right, as numbers are.
+    gap : int
+        Blanks between columns; 1 for tables that would not fit 80 columns otherwise.
     """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
     for column in columns:
         right = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")

@@ -76,8 +76,8 @@ def _saturation(validation: Validation) -> Iterator[str]:
         yield "No register left its range: nothing was cut off in training, labelling or test."
         if _is_lost(validation):
             yield (
-                "So the loss comes from resolution, not from range: try more fraction bits for the weights first, or "
-                "stochastic rounding, which keeps updates smaller than the last bit."
+                "So the loss comes from resolution, not from range: try more fraction bits for the weights "
+                "first, or stochastic rounding, which keeps updates smaller than the last bit."
             )
         return
     said = [f"{name} {_how_often(seen)}{_meaning(name, seen, validation)}" for name, seen in cut.items()]
