@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -293,7 +294,7 @@ def test_show_a_model(trained, tinysnn):
         (("show", "nowhere.toml"), "'nowhere.toml' does not exist"),
         (("show", "--set", "learning.nth=5"), "did you mean 'n_th'"),
         (("show", "--weight", "u0.40"), "u0.40"),
-        (("validate", "--v-mem", "s4.4"), "cannot hold neuron.v_th = 8"),
+        (("validate", "--v-mem", "s2.4"), "cannot hold neuron.v_th"),
         (("validate", "--data", "mnits"), "did you mean 'mnist'"),
         (("validate", "--limit-train", "5000"), "5000"),
         (("validate", "--label-images", "5000", "--limit-train", "20"), "5000"),
@@ -317,6 +318,14 @@ def test_a_typo_in_a_network_file_is_named(tiny, tmp_path, tinysnn):
     ran = tinysnn("validate", file)
     assert ran.code == 2
     assert str(file) in ran.err and "refactory" in ran.err and "did you mean 'refractory'" in ran.err
+
+
+def test_a_narrow_encoding_costs_no_result():
+    code = "from tinysnn_hw.cli import main; main(['list'])"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and "tinysnn-wta" in ran.stdout, ran.stderr
 
 
 def test_version(tinysnn):

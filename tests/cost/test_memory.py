@@ -25,21 +25,28 @@ from tinysnn_hw.spec import load_network
 ACCOUNTINGS = [(p, w, n) for p in PHASES for w in WEIGHT_ACCOUNTINGS for n in NEURON_ACCOUNTINGS]
 
 
-def network(name="tinysnn-wta", recipe="mnist", settings=None, **overrides):
-    return load_network(name, recipe=recipe, settings=settings, **overrides)
+# What memory depends on, pinned: better recipes must not change these tests.
+SIZES = {"inputs": 784, "neurons": 400}
+FORMATS = {
+    "weight": "u0.8",
+    "v_mem": "s8.8",
+    "v_th": "s8.8",
+    "theta": "u8.16",
+    "x_pre": "u1.8",
+    "c_pre": "u8.0",
+}
+RULES = {
+    "neuron.refractory": 5,
+    "encoding.n_steps": 250,
+    "learning.update_steps": 125,
+    "learning.potentiation": "eq1",
+    "learning.trace": "window",
+}
 
 
-def small(**overrides):
+def network(settings=None, **overrides):
     """784 inputs, 400 neurons, 8-bit weights, 16-bit state, refractory 5, 250 steps, windows of 125."""
-    formats = {
-        "weight": "u0.8",
-        "v_mem": "s8.8",
-        "v_th": "s8.8",
-        "theta": "u8.16",
-        "x_pre": "u1.8",
-        "c_pre": "u8.0",
-    }
-    return network(**(formats | overrides))
+    return load_network(settings=RULES | (settings or {}), **(SIZES | FORMATS | overrides))
 
 
 def words(footprint):
@@ -47,7 +54,7 @@ def words(footprint):
 
 
 def test_inference_by_hand():
-    found = memory_footprint(small())
+    found = memory_footprint(network())
     assert words(found) == {
         "weight": ("weights", 784 * 400, 8),
         "inhibition (constant)": ("weights", 1, 16),
@@ -61,8 +68,8 @@ def test_inference_by_hand():
 
 
 def test_training_by_hand():
-    found = words(memory_footprint(small(), phase="training"))
-    assert found.keys() - words(memory_footprint(small())).keys() == {
+    found = words(memory_footprint(network(), phase="training"))
+    assert found.keys() - words(memory_footprint(network())).keys() == {
         "theta",
         "n_post",
         "n_window",
@@ -75,17 +82,18 @@ def test_training_by_hand():
     assert found["x_pre"] == ("neurons", 784, 9)
     assert found["c_pre"] == ("neurons", 784, 8)
     assert (
-        memory_footprint(small(), phase="training").neuron_bits == 400 * (16 + 16 + 3 + 24 + 8 + 7) + 784 * 17
+        memory_footprint(network(), phase="training").neuron_bits
+        == 400 * (16 + 16 + 3 + 24 + 8 + 7) + 784 * 17
     )
 
 
 def test_only_what_the_rule_needs_is_stored():
     constant = words(
-        memory_footprint(small(settings={"learning.potentiation": "constant"}), phase="training")
+        memory_footprint(network(settings={"learning.potentiation": "constant"}), phase="training")
     )
     assert "n_post" not in constant and "n_window" in constant
-    paper = words(memory_footprint(network("tinysnn"), phase="training"))
-    assert "c_pre" not in paper and "n_post" in paper
+    trace = words(memory_footprint(network(settings={"learning.trace": "exponential"}), phase="training"))
+    assert "c_pre" not in trace and "n_post" in trace
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,7 @@ def test_inhibition_of_every_accounting(weights, name, count, width):
 
 def test_paper_counts_two_words_per_neuron():
     for phase in PHASES:
-        assert memory_footprint(small(), phase=phase, neurons="paper").neuron_bits == 400 * 32
+        assert memory_footprint(network(), phase=phase, neurons="paper").neuron_bits == 400 * 32
         assert fp32_baseline(784, 400, phase=phase, neurons="paper").neuron_bits == 2 * 800 * 32
 
 
@@ -117,7 +125,7 @@ def test_dense_baseline_is_the_published_one(n_neurons, megabytes):
 @pytest.mark.parametrize(("n_neurons", "ratio"), [(4900, 7.448), (400, 5.351)])
 def test_dense_weights_reproduce_the_published_saving(n_neurons, ratio):
     """Dense matrices at 8 bits against the FP32 baseline: 4 (784 + 2 N) / (784 + N), published as 7.5."""
-    ours = memory_footprint(small(neurons=n_neurons), weights="dense").weight_bits
+    ours = memory_footprint(network(neurons=n_neurons), weights="dense").weight_bits
     theirs = fp32_baseline(784, n_neurons, weights="dense").weight_bits
     assert theirs / ours == pytest.approx(4 * (784 + 2 * n_neurons) / (784 + n_neurons), rel=1e-12)
     assert theirs / ours == pytest.approx(ratio, abs=5e-4)
@@ -129,7 +137,7 @@ def test_sparse_baseline_counts_what_exists():
     assert found.weight_bits == (313_600 + 400 + 159_600) * 32
     assert found.bits == (473_600 + 1_600) * 32
     # Lateral entries kept at 8 bits, two 8-bit words per neuron: 4.01 times smaller.
-    eight = small(v_mem="s8.0", v_th="s8.0")
+    eight = network(v_mem="s8.0", v_th="s8.0")
     assert saving(memory_footprint(eight, weights="sparse", neurons="paper"), found) == pytest.approx(
         4.01, abs=5e-3
     )
@@ -145,15 +153,15 @@ def test_learned_baseline_by_hand():
 
 
 def test_four_bit_weights_take_an_eighth_of_fp32():
-    four, full = memory_footprint(small(weight="u0.4")), fp32_baseline(784, 400)
+    four, full = memory_footprint(network(weight="u0.4")), fp32_baseline(784, 400)
     assert four.items[0].name == full.items[0].name == "weight"
     assert full.items[0].bits == 8 * four.items[0].bits
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_packing_rounds_every_word_up(packing):
-    packed = memory_footprint(small(weight="u0.6"), phase="training")
-    found = memory_footprint(small(weight="u0.6"), phase="training", packing=packing)
+    packed = memory_footprint(network(weight="u0.6"), phase="training")
+    found = memory_footprint(network(weight="u0.6"), phase="training", packing=packing)
     for before, after in zip(packed.items, found.items, strict=True):
         assert after.width == math.ceil(before.width / PACKINGS[packing]) * PACKINGS[packing]
         assert (after.name, after.kind, after.count) == (before.name, before.kind, before.count)
@@ -162,7 +170,7 @@ def test_packing_rounds_every_word_up(packing):
 def test_eq4_is_the_sum_of_counts_times_widths():
     for phase, weights, neurons in ACCOUNTINGS:
         for found in (
-            memory_footprint(small(), phase=phase, weights=weights, neurons=neurons),
+            memory_footprint(network(), phase=phase, weights=weights, neurons=neurons),
             fp32_baseline(784, 400, phase=phase, weights=weights, neurons=neurons),
         ):
             assert found.bits == sum(item.count * item.width for item in found.items)
@@ -170,19 +178,19 @@ def test_eq4_is_the_sum_of_counts_times_widths():
             assert found.accounting == (phase, weights, neurons)
 
 
-FORMATS = {"weight": "u0.{}", "v_mem": "s8.{}", "v_th": "s8.{}", "theta": "u8.{}", "x_pre": "u1.{}"}
+WIDTHS = {"weight": "u0.{}", "v_mem": "s8.{}", "v_th": "s8.{}", "theta": "u8.{}", "x_pre": "u1.{}"}
 
 
 @given(
-    st.fixed_dictionaries({name: st.integers(1, 16) for name in FORMATS}),
-    st.sampled_from(sorted(FORMATS)),
+    st.fixed_dictionaries({name: st.integers(1, 16) for name in WIDTHS}),
+    st.sampled_from(sorted(WIDTHS)),
     st.integers(1, 300),
     st.sampled_from(sorted(PACKINGS)),
 )
 def test_more_bits_never_take_less_memory(fractions, register, n_neurons, packing):
     def footprints(widths):
         spec = network(
-            neurons=n_neurons, **{name: text.format(widths[name]) for name, text in FORMATS.items()}
+            neurons=n_neurons, **{name: text.format(widths[name]) for name, text in WIDTHS.items()}
         )
         return [
             memory_footprint(spec, phase=phase, weights=weights, neurons=neurons, packing=packing)
@@ -210,9 +218,9 @@ def test_accountings_are_nested(n_inputs, n_neurons):
 
 
 def test_table_is_json_and_complete():
-    table = memory_table(small())
+    table = memory_table(network())
     assert json.loads(json.dumps(table)) == table
-    assert table["memory_bits"] == memory_footprint(small()).bits
+    assert table["memory_bits"] == memory_footprint(network()).bits
     assert table["memory_bits_fp32"] == fp32_baseline(784, 400).bits == 10_112_064
     assert table["saving"] == table["memory_bits_fp32"] / table["memory_bits"]
     assert [(row["phase"], row["weights"], row["neurons"]) for row in table["accountings"]] == ACCOUNTINGS
@@ -227,7 +235,7 @@ def test_table_is_json_and_complete():
 
 
 def test_describe_lists_every_group():
-    found = memory_footprint(small())
+    found = memory_footprint(network())
     text = found.describe()
     assert all(item.name in text for item in found.items)
     assert "2,522,816 bit" in text and "313,600 x  8 bit" in text
@@ -244,11 +252,11 @@ def test_describe_lists_every_group():
 )
 def test_unknown_accounting_is_named(how, message):
     with pytest.raises(SpecError, match=message):
-        memory_footprint(small(), **how)
+        memory_footprint(network(), **how)
 
 
 def test_unlike_accountings_do_not_compare():
     with pytest.raises(SpecError, match="only footprints counted in the same way compare"):
-        saving(memory_footprint(small()), fp32_baseline(784, 400, weights="dense"))
+        saving(memory_footprint(network()), fp32_baseline(784, 400, weights="dense"))
     with pytest.raises(SpecError, match="n_neurons = 0; at least 1"):
         fp32_baseline(784, 0)

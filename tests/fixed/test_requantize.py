@@ -173,6 +173,11 @@ def test_what_is_no_raw_value_is_refused(raw: Any, message: str) -> None:
         dequantize(raw, "s1.7")
 
 
+def test_negative_numbers_are_no_unsigned_raw_values() -> None:
+    with pytest.raises(QuantizeError, match=r"raw\[1\] = -1 is no raw value of u0\.8; allowed: 0 to 255"):
+        dequantize(np.array([1, -1], np.int8), "u0.8")
+
+
 def test_unsigned_sources_are_not_taken_for_signed() -> None:
     assert requantize(np.array([255, 128], np.uint8), "u8.0", "s9.1").tolist() == [510, 256]
     largest = np.array([2**62 - 1], np.uint64)

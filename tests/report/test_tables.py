@@ -111,15 +111,7 @@ def test_network_can_say_what_values_mean():
 
 def test_memory_lists_words_and_accountings(tiny):
     text = text_of(memory_tables(memory_table(load_network(tiny))))
-    assert rows_of(text, "weight")[0] == [
-        "weight",
-        "weights",
-        "313,600",
-        "8",
-        "2,508,800",
-        "inference",
-        "and",
-        "training",
-    ]
+    assert rows_of(text, "weight")[0][:5] == ["weight", "weights", "1,024", "8", "8,192"]
+    assert rows_of(text, "weight")[0][5:] == ["inference", "and", "training"]
     assert rows_of(text, "theta")[0][-1] == "training"
     assert len(rows_of(text, "inference")) == 6

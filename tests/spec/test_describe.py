@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tinysnn_hw.errors import SpecError
@@ -12,6 +14,9 @@ from tinysnn_hw.spec.describe import (
     summarize_network,
     summarize_networks,
 )
+
+# A network file with every value pinned.
+TINY = Path(__file__).parents[1] / "cli" / "tiny.toml"
 
 
 def leaves(values, prefix=""):
@@ -39,16 +44,20 @@ def test_every_value_of_a_file_has_a_source(name):
 
 
 def test_origins_follow_the_value():
-    resolved = resolve_network("tinysnn-wta", recipe="digits", v_mem="s8.6", settings={"learning.n_th": 5})
+    resolved = resolve_network(TINY, recipe="other", v_mem="s8.6", settings={"learning.n_th": 5})
     rows = {row.key: row for row in describe_network(resolved)}
-    assert (rows["formats.v_mem.format"].value, rows["formats.v_mem.format"].origin) == ("s8.6", "override")
-    assert (rows["learning.n_th"].value, rows["learning.n_th"].origin) == (5, "override")
-    assert rows["learning.n_th"].source == ""
-    assert rows["network.neurons"].origin == "recipe digits"
-    assert rows["neuron.refractory"].origin == "file" and "Diehl" in rows["neuron.refractory"].source
-    assert rows["neuron.tau_theta"].origin == "default"
-    assert rows["neuron.v_th"].unit == "mV" and rows["encoding.rate_max_hz"].unit == "Hz"
-    assert rows["formats.weight.rounding"].value == "stochastic"
+
+    def said(key):
+        return rows[key].value, rows[key].unit, rows[key].origin, rows[key].source
+
+    assert said("formats.v_mem.format") == ("s8.6", "format", "override", "")
+    assert said("learning.n_th") == (5, "spikes", "override", "")
+    assert said("network.neurons") == (8, "neurons", "recipe other", "chosen for speed")
+    assert said("network.inputs") == (64, "inputs", "file", "chosen for speed")
+    assert said("neuron.tau_theta") == (1e7, "steps", "default", "")
+    assert said("encoding.rate_max_hz")[:3] == (200.0, "Hz", "file")
+    assert said("formats.weight.rounding")[0] == "stochastic"
+    assert said("learning.weight_sum")[0] is None
 
 
 def test_summaries_name_the_recipes():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn, overload
@@ -145,7 +147,7 @@ def quantize(
     scale = 2.0**fmt.frac_bits
     low = float(-fmt.raw_max if fmt.signed and overflow is Overflow.SATURATE_SYMMETRIC else fmt.raw_min)
     high = float(fmt.raw_max)
-    limit = np.inf if allow_inf else np.finfo(np.float64).max
+    limit = math.inf if allow_inf else sys.float_info.max
     below = above = 0
     if overflow in _SATURATING and rounding is not Rounding.STOCHASTIC and not stats:
         refused = kernels.saturate_reals(values, flat, scale, low, high, limit, int(rounding))

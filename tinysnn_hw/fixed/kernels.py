@@ -1,6 +1,6 @@
 """Loops over arrays: one pass that reads, rounds, fits, counts and writes.
 
-Reals are cut in float64, because each of these steps is exact there:
+Reals are cut in float64 (IEEE 754, subnormals included), because each of these steps is exact there:
 
 1. ``y = x * 2**frac_bits`` multiplies by a power of two. It loses no bit unless it overflows, to an
    infinity of the same sign, or falls below ``2**-1022``. The latter needs ``frac_bits < 0``, for which
@@ -10,7 +10,10 @@ Reals are cut in float64, because each of these steps is exact there:
    ``y - t``: it turns the fraction of 2**-54 - 0.5 into a tie. Beyond ``2**52`` every ``y`` is an integer.
 3. ``floor(y * 2**b) - t * 2**b`` is an integer in ``[0, 2**b)``: the first ``b`` bits of the fraction.
    Both terms are exact, and so is their difference, which float64 can hold.
-4. Every mode is monotone and keeps integers, so rounding and clamping to integers may change places.
+4. With its random word given, every mode is monotone and keeps integers, so rounding and clamping to
+   integers may change places.
+5. To wrap, ``floor(r / 2**w) * 2**w`` is subtracted: a scaling, a floor and a scaling, each exact, and a
+   difference that is an integer in ``[0, 2**w)``.
 """
 
 # mypy: disable-error-code="no-any-return, untyped-decorator"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinysnn_hw.data import SpikeDataset
-from tinysnn_hw.engine import RunResult, empty_stats, lower, merge_stats, open_session
+from tinysnn_hw.engine import RunResult, empty_stats, lower, merge_stats
 from tinysnn_hw.errors import DataError
 from tinysnn_hw.learning.model import Model
 from tinysnn_hw.learning.readout import (
@@ -25,7 +25,7 @@ from tinysnn_hw.learning.readout import (
     predict,
 )
 from tinysnn_hw.learning.stream import Data, Progress, Stream, check_data
-from tinysnn_hw.learning.train import make_activity, register_ranges, thread_count
+from tinysnn_hw.learning.train import make_activity, register_ranges, thread_count, warmed_session
 from tinysnn_hw.records import Result
 
 
@@ -84,9 +84,11 @@ def present(
     tables = None if isinstance(data, SpikeDataset) else model.tables
     stream = Stream(data, model.network, tables, model.seed, phase, n_images)
     lowered = lower(model.network)
+    stage = phase if model.arithmetic == "fixed" else f"{phase} float64"
+    if progress is not None:
+        progress(stage, 0, n_images)
+    session = warmed_session(stream, lowered, model.state, kernel)
     began = time.perf_counter()
-    first_chunk = next(stream.chunks())
-    session = open_session(lowered, model.state, stream.raster(*first_chunk), kernel=kernel)
 
     def work(first: int, length: int) -> RunResult:
         raster = stream.raster(first, length)
@@ -94,7 +96,6 @@ def present(
 
     counts = np.zeros((n_images, model.network.network.neurons), np.uint16)
     stats, activity = empty_stats(), np.zeros(4, np.int64)
-    stage = phase if model.arithmetic == "fixed" else f"{phase} float64"
     for first, result in _in_order(work, stream, thread_count(threads)):
         counts[first : first + len(result.counts)] = result.counts
         stats = merge_stats(stats, result.stats)

@@ -9,7 +9,9 @@ import platform
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ from tinysnn_hw.version import NUMERIC_VERSION, __version__
 MODEL_FILE = "model.npz"
 _STATE = ("weight", "theta", "v_th")
 _TABLES = ("interval", "quantile", "gain")
+# What NumPy, zipfile, zlib and json raise on a file that was cut, altered or never was a model.
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +103,11 @@ class Model:
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that can influence a result."""
-    import llvmlite
-    import numba
-
     return {
         "tinysnn_hw": __version__,
         "numeric_version": str(NUMERIC_VERSION),
         "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "llvmlite": llvmlite.__version__,
+        **{name: metadata.version(name) for name in ("numpy", "numba", "llvmlite")},
     }
 
 
@@ -182,11 +184,11 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     if not file.is_file():
         raise ModelFileError(f"{file}: no such model file; `tinysnn train ... --out {folder}` writes one")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         digest = bytes(arrays.pop("digest")).decode()
         meta = json.loads(bytes(arrays["meta"]).decode())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except _DAMAGE as error:
         raise ModelFileError(
             f"{file}: cut short or not a model file ({type(error).__name__}: {error}); train or copy it again"
         ) from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from tinysnn_hw.data import SpikeDataset
 from tinysnn_hw.data.encode import encoding_tables
 from tinysnn_hw.engine import (
+    FloatState,
     Lowered,
     NetworkState,
     empty_stats,
@@ -28,6 +29,7 @@ from tinysnn_hw.records import Activity, RegisterRange
 from tinysnn_hw.spec import NetworkSpec
 
 if TYPE_CHECKING:
+    from tinysnn_hw.engine.cpu.session import CpuSession, FloatSession
     from numpy.typing import NDArray
 
 ARITHMETICS = ("fixed", "float64")
@@ -84,13 +86,12 @@ def train(
     state = initial_state(lowered, seed) if arithmetic == "fixed" else initial_float_state(lowered, seed)
     stats = state.stats if isinstance(state, NetworkState) else empty_stats()
     activity = np.zeros(4, np.int64)
-    session = None
     stage = "train" if arithmetic == "fixed" else "train float64"
+    if progress is not None:
+        progress(stage, 0, stream.total)
+    session = warmed_session(stream, lowered, state, kernel)
     began = time.perf_counter()
     for first, raster in ahead(stream, thread_count(threads)):
-        if session is None:
-            session = open_session(lowered, state, raster, kernel=kernel)
-            began = time.perf_counter() if first else began
         session = session.fitting(raster)
         result = session.run(raster, phase="train", seed=seed, first=first, n_presentations=stream.total)
         stats = merge_stats(stats, result.stats)
@@ -98,9 +99,10 @@ def train(
         if progress is not None:
             progress(stage, first + raster.n_images, stream.total)
     elapsed = time.perf_counter() - began
-    if session is None:
-        raise SpecError(f"data set {data.name!r} has no training images")
-    session.store(state)
+    if isinstance(state, FloatState):
+        cast("FloatSession", session).store(state)
+    else:
+        cast("CpuSession", session).store(state)
     return Model(
         network=network,
         arithmetic=arithmetic,
@@ -118,6 +120,16 @@ def train(
         kernel=session.kernel,
         versions=versions(),
     )
+
+
+def warmed_session(
+    stream: Stream, lowered: Lowered, state: NetworkState | FloatState, kernel: str
+) -> CpuSession | FloatSession:
+    """Return a session that has run one image without learning, so that no clock sees a compilation."""
+    raster = stream.raster(0, 1)
+    session = open_session(lowered, state, raster, kernel=kernel)
+    session.run(raster, phase="test", seed=stream.seed)
+    return session
 
 
 def thread_count(threads: int | None) -> int:

@@ -20,6 +20,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
 )
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
 from tinysnn_hw.engine.cpu.lanes import TILE, find_winner, inhibit, lif_pass
+from tinysnn_hw.engine.cpu.plan import padded
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
@@ -63,10 +64,25 @@ def _fill_noise(p, key, noise):
         noise[j] = np.int32((chain(key, np.uint32(j)) >> (np.uint32(32) - bits)) << np.uint32(shift - bits))
 
 
+def make_scratch(p, lane):
+    """Return the working arrays of `run_images` for one network: lanes of dtype ``lane``, counters, traces.
+
+    They are made here because compiling each allocation would cost more than all of them at run time.
+    """
+    n, m = p.n_neurons, p.n_inputs
+    lanes = padded(n)
+    return (
+        np.zeros(lanes, lane), np.full(lanes, np.iinfo(lane).max, lane), np.zeros(TILE, lane), np.zeros(lanes, lane),
+        np.zeros(lanes, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.bool_),
+        np.zeros(m, np.int32), np.zeros(m, np.int32), np.full(m, -1, np.int32), np.zeros(m, np.int32),
+        np.zeros(m, np.int32), np.full(max(p.refractory, 1), -1, np.int64),
+    )  # fmt: skip
+
+
 @njit(cache=True, nogil=True)
 def run_images(
     p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale, bias, w_bias, w_norm_bias, x_bias, theta_bias,
-    rows, columns, master, lane, theta, v_th, counts, stats, activity,
+    rows, columns, master, scratch, theta, v_th, counts, stats, activity,
 ):  # fmt: skip
     """Run images one after another; learn in place when ``learn``.  Arguments as in `generic.run_images`, and
 
@@ -79,28 +95,16 @@ def run_images(
     columns : int64[n_neurons]
     master : same dtype [n_neurons, n_inputs]
         Raw weights, transposed; read and written only when learning.
-    lane : int16[0] or int32[0]
-        Carries the lane type.
+    scratch : tuple of arrays
+        `make_scratch`; not shared between threads.
     """
+    v, th_lane, peak, sums, noise, n_post, n_window, learned, x_pre, c_pre, slot_of, active, trace, ring = scratch
     n = p.n_neurons
     n_padded = rows.shape[1]
-    lane_min = np.iinfo(lane.dtype).min if lane.itemsize == 2 else -(1 << 30)
-    lane_max = np.iinfo(lane.dtype).max
+    wide = v.itemsize == 4
+    lane_min = np.int64(-(1 << 30)) if wide else np.int64(-(1 << 15))
+    lane_max = np.int64((1 << 31) - 1) if wide else np.int64((1 << 15) - 1)
     exact = p.th_lane_shift >= 0 and (p.th_max << p.th_lane_shift) <= lane_max
-    v = np.zeros(n_padded, lane.dtype)
-    th_lane = np.full(n_padded, lane_max, lane.dtype)
-    peak = np.zeros(TILE, lane.dtype)
-    sums = np.zeros(n_padded, lane.dtype)
-    noise = np.zeros(n_padded, np.int32)
-    n_post = np.zeros(n, np.int32)
-    n_window = np.zeros(n, np.int32)
-    learned = np.zeros(n, np.bool_)
-    x_pre = np.zeros(p.n_inputs, np.int32)
-    c_pre = np.zeros(p.n_inputs, np.int32)
-    slot_of = np.full(p.n_inputs, -1, np.int32)
-    active = np.zeros(p.n_inputs, np.int32)
-    trace = np.zeros(p.n_inputs, np.int32)
-    ring = np.full(max(p.refractory, 1), -1, np.int64)
     v_reset = p.v_reset << p.v_shift
     v_low = p.v_min << p.v_shift
     v_floor = p.v_floor << p.v_shift

@@ -189,7 +189,7 @@ class CpuSession:
                     p.theta_rounding,
                     P.THETA_DECAY_BITS if p.theta_forget == P.FORGET_MULTIPLY else p.theta_sum_shift,
                 ),
-                self.rows, self.columns, self.master, np.zeros(0, self.plan.lane), self.theta, self.v_th,
+                self.rows, self.columns, self.master, fast.make_scratch(p, self.plan.lane), self.theta, self.v_th,
                 counts, stats, activity,
             )  # fmt: skip
         for row, frozen in ((P.STAT_WEIGHT, self._weights()), (P.STAT_V_TH, self.v_th)):
