@@ -167,9 +167,7 @@ def network(rng: Random, inputs: int, neurons: int, n_steps: int, *, plain: bool
             "weight": register(rng, str(weight), plain=plain),
             "v_mem": register(rng, str(v_mem), plain=plain),
             "v_th": register(rng, str(Format(signed, above + signed, v_th_frac)), plain=plain),
-            "theta": register(
-                rng, str(Format(False, theta_above, theta_frac)), plain=plain
-            ),
+            "theta": register(rng, str(Format(False, theta_above, theta_frac)), plain=plain),
             "x_pre": register(rng, f"u{whole(1, 4)}.{x_frac}", plain=plain),
             "c_pre": register(rng, f"u{full_count.bit_length() + some(0, 0, 2)}.0", plain=plain),
             "eta": register(rng, f"u0.{eta_frac}", plain=plain),
@@ -542,9 +540,7 @@ def test_encoding_equals_oracle(
     assert np.abs(np.array(tables.interval) - interval).max() <= 1
     assert np.abs(np.array(tables.quantile) - quantile).max() <= 1
     spikes = encoding.train_spikes if phase == "train" else encoding.inference_spikes
-    raster = encode(
-        np.array(pixels, np.uint8), tables, spikes=spikes, phase=phase, seed=seed, first=first
-    )
+    raster = encode(np.array(pixels, np.uint8), tables, spikes=spikes, phase=phase, seed=seed, first=first)
     raster.check()
     for image, row in enumerate(pixels):
         expected = encode_image(

@@ -115,8 +115,8 @@ def encode(
     ``p`` has ``T = clip((interval[p] * g) >> 8, 1, 2**38 - 1)``.  ``poisson``: event ``k = 0, 1, ...`` adds
     ``(T * quantile[draw(seed, SPIKES, presentation, i, k) >> 20]) >> 12`` to the time, which starts at 0.
     ``regular``: event 0 is at ``(T * (draw(seed, PHASES, presentation, i, 0) >> 8)) >> 24`` and each further
-    one ``T`` later.  An event at time ``t`` belongs to step ``t >> 16``; the first one past the last step ends
-    the train.  Several events of a pixel in one step all count.
+    one ``T`` later.  An event at time ``t`` belongs to step ``t >> 16``; the first one past the last step
+    ends the train.  Several events of a pixel in one step all count.
     """
     if images.ndim != 2 or images.dtype != np.uint8:
         raise DataError(f"images: shape {images.shape}, dtype {images.dtype}; uint8[n, n_inputs] is required")
@@ -135,8 +135,9 @@ def encode(
     while True:
         inputs = np.empty(capacity, np.uint16)
         n_events = _encode(
-            images, order, tables.interval, tables.quantile.astype(np.uint16), tables.gain, spikes == "regular",
-            np.uint32(seed), np.uint32(spike_purpose), np.uint32(phase_purpose), first, depth, offsets, inputs,
+            images, order, tables.interval, tables.quantile.astype(np.uint16), tables.gain,
+            spikes == "regular", np.uint32(seed), np.uint32(spike_purpose), np.uint32(phase_purpose), first,
+            depth, offsets, inputs,
         )  # fmt: skip
         if n_events >= 0:
             return Raster(images.shape[1], tables.n_steps, offsets, inputs[:n_events])
@@ -161,12 +162,14 @@ def _expected_events(
 
 @njit(cache=True, nogil=True)
 def _encode(
-    images, order, interval, quantile, gain, regular, seed, spike_purpose, phase_purpose, first, depth, offsets, inputs
+    images, order, interval, quantile, gain, regular, seed, spike_purpose, phase_purpose, first,
+    depth, offsets, inputs,
 ):  # fmt: skip
     """Fill ``offsets`` and ``inputs``.
 
-    Events are put into one bucket per step, ``depth`` deep.  Pixels are visited in ascending order, so a bucket
-    is ascending too.  Returns the number of events, -1 when ``inputs`` is too short, -2 when a bucket is full.
+    Events are put into one bucket per step, ``depth`` deep.  Pixels are visited in ascending order, so a
+    bucket is ascending too.  Returns the number of events, -1 when ``inputs`` is too short, -2 when a bucket
+    is full.
     """
     n_inputs = images.shape[1]
     n_steps = offsets.shape[1] - 1

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.params import Params
+from tinysnn_hw.engine.params import MembraneParams, Params, SynapseParams, ThresholdParams, TraceParams
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.modes import Overflow
@@ -143,10 +143,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     if neuron.theta_forget == "subtract":
         down = neuron.theta_plus * neuron.theta_forget_spikes / spec.network.neurons
     n_updates = spec.encoding.n_steps // learning.update_steps
-    values = Params(
-        n_inputs=spec.network.inputs,
-        n_neurons=spec.network.neurons,
-        n_steps=spec.encoding.n_steps,
+    mem = MembraneParams(
         acc_width=acc_width,
         acc_max=(1 << (acc_width - 1)) - 1,
         sum_shift=acc_frac - w.frac_bits,
@@ -164,10 +161,11 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         v_reset=constant(neuron.v_reset, v.frac_bits),
         has_floor=int(neuron.v_floor is not None),
         v_floor=v_min if neuron.v_floor is None else constant(neuron.v_floor, v.frac_bits),
-        refractory=neuron.refractory,
         cmp_v_shift=cmp_frac - v.frac_bits,
         cmp_th_shift=cmp_frac - th.frac_bits,
         th_lane_shift=acc_frac - th.frac_bits,
+    )
+    thr = ThresholdParams(
         th_min=th.raw_min,
         th_max=th.raw_max,
         th_width=th.width,
@@ -192,11 +190,22 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         theta_forget=_FORGETS[neuron.theta_forget],
         theta_down=constant(down, th_frac),
         theta_mul=constant(math.exp(-spec.encoding.n_steps / neuron.tau_theta), P.THETA_DECAY_BITS),
+    )
+    syn = SynapseParams(
         w_max=w_max,
         w_rounding=int(fm.weight.rounding),
         w_rand_bits=fm.weight.rand_bits,
         w_init_low=w_low,
         w_init_span=max(w_high - w_low, 1),
+        x_frac=x.frac_bits,
+        eta_frac=eta_frac,
+        rule=P.RULE_ATTRACT if learning.rule == "attract" else P.RULE_POTENTIATE,
+        eq1=int(learning.potentiation == "eq1"),
+        n_th=learning.n_th,
+        weight_sum=0 if learning.weight_sum is None else constant(learning.weight_sum, w.frac_bits),
+        narrow_learning=0,
+    )
+    tra = TraceParams(
         x_frac=x.frac_bits,
         x_one=min(1 << x.frac_bits, x.raw_max),
         x_max=x.raw_max,
@@ -204,20 +213,25 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         x_rounding=int(fm.x_pre.rounding),
         x_overflow=int(fm.x_pre.overflow),
         x_rand_bits=fm.x_pre.rand_bits,
-        trace=P.TRACE_WINDOW if learning.trace == "window" else P.TRACE_EXPONENTIAL,
         trace_mul=constant(math.exp(-1.0 / learning.tau_trace), P.DECAY_BITS),
         c_max=formats["c_pre"].raw_max,
-        eta_frac=eta_frac,
-        rule=P.RULE_ATTRACT if learning.rule == "attract" else P.RULE_POTENTIATE,
+    )
+    values = Params(
+        n_inputs=spec.network.inputs,
+        n_neurons=spec.network.neurons,
+        n_steps=spec.encoding.n_steps,
+        refractory=neuron.refractory,
+        trace=P.TRACE_WINDOW if learning.trace == "window" else P.TRACE_EXPONENTIAL,
         learners=P.LEARN_WINNER if learning.learners == "winner" else P.LEARN_SPIKERS,
         update_steps=learning.update_steps,
-        eq1=int(learning.potentiation == "eq1"),
-        n_th=learning.n_th,
-        weight_sum=0 if learning.weight_sum is None else constant(learning.weight_sum, w.frac_bits),
-        narrow_learning=0,
+        mem=mem,
+        thr=thr,
+        syn=syn,
+        tra=tra,
     )
-    grid, pull = values.x_frac + values.eta_frac, max_potentiation(values) * int(eta.max()) * values.x_max * w_max
-    values = values._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
+    grid, pull = syn.x_frac + syn.eta_frac, max_potentiation(values) * int(eta.max()) * tra.x_max * w_max
+    syn = syn._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
+    values = values._replace(syn=syn)
     events = 16 * spec.network.inputs if max_events is None else max_events
     return Lowered(
         spec=spec,
@@ -234,7 +248,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
 def max_potentiation(p: Params) -> int:
     """Return a bound on k of Eq. 1: no neuron spikes more often than its refractory time allows."""
     most = -(-p.n_steps // (p.refractory + 1))
-    return -(-most // p.n_th) if p.eq1 else 1
+    return -(-most // p.syn.n_th) if p.syn.eq1 else 1
 
 
 def piece_of(presentation: int, n_presentations: int, n_pieces: int) -> int:
@@ -312,34 +326,34 @@ def _x_scale(spec: NetworkSpec, values: Params, n_updates: int) -> npt.NDArray[n
         return np.zeros(n_updates, np.int64)
     scales = []
     for count in full_counts(spec):
-        if not 1 <= count <= values.c_max:
+        if not 1 <= count <= values.tra.c_max:
             raise SpecError(
                 f"formats.c_pre = {spec.formats.c_pre.format}: a full-rate pixel counts {count} in a window of "
-                f"{spec.learning.update_steps} steps; 1 to {values.c_max} is allowed"
+                f"{spec.learning.update_steps} steps; 1 to {values.tra.c_max} is allowed"
             )
-        scales.append(math.floor(Fraction(1 << (P.DECAY_BITS + values.x_frac), count) + Fraction(1, 2)))
+        scales.append(math.floor(Fraction(1 << (P.DECAY_BITS + values.syn.x_frac), count) + Fraction(1, 2)))
     return np.array(scales, np.int64)
 
 
 def _prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
     """Bound every intermediate of a step and an update; refuse what does not fit an int64."""
-    v_low, v_high = p.v_min << p.v_shift, p.v_max << p.v_shift
-    total = events * p.w_max << p.sum_shift
+    v_low, v_high = p.mem.v_min << p.mem.v_shift, p.mem.v_max << p.mem.v_shift
+    total = events * p.syn.w_max << p.mem.sum_shift
     decay = 1 << P.DECAY_BITS
     k_max = max_potentiation(p)
-    grid = p.x_frac + p.eta_frac
-    step = k_max * eta_max * max(p.x_max, 1) * p.w_max
+    grid = p.syn.x_frac + p.syn.eta_frac
+    step = k_max * eta_max * max(p.tra.x_max, 1) * p.syn.w_max
     proofs = (
         Proof("input sum", 0, total),
         Proof("accumulator before saturation", v_low, v_high + total),
-        Proof("leak product", -(p.acc_max + 1) * decay, p.acc_max * decay + (1 << (P.DECAY_BITS + p.v_shift))),
+        Proof("leak product", -(p.mem.acc_max + 1) * decay, p.mem.acc_max * decay + (1 << (P.DECAY_BITS + p.mem.v_shift))),
         Proof("threshold comparison", *_margin(p)),
-        Proof("theta decay", 0, p.theta_max << P.THETA_DECAY_BITS),
-        Proof("threshold sum", 0, p.th_base + (p.theta_max << p.theta_sum_shift) + p.theta_plus),
-        Proof("trace product", 0, p.x_max * decay + (events << (p.x_frac + P.DECAY_BITS))),
-        Proof("count product", 0, p.c_max << (P.DECAY_BITS + p.x_frac + 1)),
-        Proof("weight update", -step, (p.w_max << grid) + step + (1 << grid)),
-        Proof("normalisation product", 0, (p.weight_sum + 1) << P.DECAY_BITS),
+        Proof("theta decay", 0, p.thr.theta_max << P.THETA_DECAY_BITS),
+        Proof("threshold sum", 0, p.thr.th_base + (p.thr.theta_max << p.thr.theta_sum_shift) + p.thr.theta_plus),
+        Proof("trace product", 0, p.tra.x_max * decay + (events << (p.syn.x_frac + P.DECAY_BITS))),
+        Proof("count product", 0, p.tra.c_max << (P.DECAY_BITS + p.syn.x_frac + 1)),
+        Proof("weight update", -step, (p.syn.w_max << grid) + step + (1 << grid)),
+        Proof("normalisation product", 0, (p.syn.weight_sum + 1) << P.DECAY_BITS),
     )
     for proof in proofs:
         if proof.bits > CARRIER_BITS:
@@ -352,8 +366,8 @@ def _prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
 
 def _margin(p: Params) -> tuple[int, int]:
     return (
-        (p.v_min << p.cmp_v_shift) - (p.th_max << p.cmp_th_shift),
-        (p.v_max << p.cmp_v_shift) - (p.th_min << p.cmp_th_shift),
+        (p.mem.v_min << p.mem.cmp_v_shift) - (p.thr.th_max << p.mem.cmp_th_shift),
+        (p.mem.v_max << p.mem.cmp_v_shift) - (p.thr.th_min << p.mem.cmp_th_shift),
     )
 
 

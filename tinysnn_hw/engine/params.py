@@ -53,17 +53,9 @@ def rounding_bias(rounding: int, shift: int) -> tuple[int, int, int]:
     }[Rounding(rounding)]
 
 
-class Params(NamedTuple):
-    """Raw integers of one lowered network; all values are Python ints so that kernels compile once.
+class MembraneParams(NamedTuple):
+    """Accumulator, `v_mem`, leak and comparison.  `v_mem` on the accumulator grid is ``raw << v_shift``."""
 
-    Suffixes: ``_shift`` counts bits, ``_min``/``_max`` bound a raw value.  The accumulator grid has
-    ``acc_frac`` fraction bits; ``v_mem`` on it is ``raw << v_shift``, a weight ``raw << sum_shift``.
-    """
-
-    n_inputs: int
-    n_neurons: int
-    n_steps: int
-    # accumulator and v_mem
     acc_width: int
     acc_max: int
     sum_shift: int
@@ -81,11 +73,14 @@ class Params(NamedTuple):
     v_reset: int
     has_floor: int
     v_floor: int
-    refractory: int
-    # threshold
     cmp_v_shift: int
     cmp_th_shift: int
     th_lane_shift: int
+
+
+class ThresholdParams(NamedTuple):
+    """`theta` and `v_th`, summed on the threshold grid."""
+
     th_min: int
     th_max: int
     th_width: int
@@ -110,12 +105,28 @@ class Params(NamedTuple):
     theta_forget: int
     theta_down: int
     theta_mul: int
-    # learning
+
+
+class SynapseParams(NamedTuple):
+    """Weights and their learning; a weight on the accumulator grid is ``raw << sum_shift``."""
+
     w_max: int
     w_rounding: int
     w_rand_bits: int
     w_init_low: int
     w_init_span: int
+    x_frac: int
+    eta_frac: int
+    rule: int
+    eq1: int
+    n_th: int
+    weight_sum: int
+    narrow_learning: int
+
+
+class TraceParams(NamedTuple):
+    """The pre-synaptic trace and its counts; ``x_frac`` stands with the synapse that reads it too."""
+
     x_frac: int
     x_one: int
     x_max: int
@@ -123,14 +134,25 @@ class Params(NamedTuple):
     x_rounding: int
     x_overflow: int
     x_rand_bits: int
-    trace: int
     trace_mul: int
     c_max: int
-    eta_frac: int
-    rule: int
+
+
+class Params(NamedTuple):
+    """Raw integers of one lowered network, in groups so that a function is handed only what it reads.
+
+    All values are Python ints, so that every kernel compiles once.  Suffixes: ``_shift`` counts bits,
+    ``_min``/``_max`` bound a raw value.
+    """
+
+    n_inputs: int
+    n_neurons: int
+    n_steps: int
+    refractory: int
+    trace: int
     learners: int
     update_steps: int
-    eq1: int
-    n_th: int
-    weight_sum: int
-    narrow_learning: int
+    mem: MembraneParams
+    thr: ThresholdParams
+    syn: SynapseParams
+    tra: TraceParams

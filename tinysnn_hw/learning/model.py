@@ -136,8 +136,10 @@ def save_model(model: Model, folder: str | os.PathLike[str], *, force: bool = Fa
     """
     target = Path(folder)
     if target.exists() and not force and (not target.is_dir() or any(target.iterdir())):
-        raise ModelFileError(f"{target}: exists and is not empty; choose another folder or allow replacing it")
-    if target.exists() and force and any(target.iterdir()) and not (target / MODEL_FILE).is_file():
+        raise ModelFileError(
+            f"{target}: exists and is not empty; choose another folder or allow replacing it"
+        )
+    if force and target.exists() and not _replaceable(target):
         raise ModelFileError(f"{target}: holds something other than a model; it will not be replaced")
     meta = json.dumps(_meta(model), indent=2)
     arrays = {name: _narrow(model, name) for name in _STATE}
@@ -160,15 +162,25 @@ def save_model(model: Model, folder: str | os.PathLike[str], *, force: bool = Fa
 
 
 def _rename(temporary: Path, target: Path) -> None:
-    """Move a finished folder into place; an old one steps aside first and is removed last."""
+    """Move a finished folder into place; an old one steps aside first and comes back if that fails."""
     if not target.exists():
         temporary.rename(target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    (old / "model").parent.mkdir(exist_ok=True)
-    target.rename(old / "model")
-    temporary.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    old = aside / target.name
+    try:
+        target.rename(old)
+        temporary.rename(target)
+    except BaseException:
+        if old.exists():
+            old.rename(target)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replaceable(target: Path) -> bool:
+    return target.is_dir() and ((target / MODEL_FILE).is_file() or not any(target.iterdir()))
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
@@ -197,7 +209,8 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     if meta.get("numeric_version") != NUMERIC_VERSION:
         raise ModelFileError(
             f"{file}: written under numeric_version {meta.get('numeric_version')}, this version computes "
-            f"{NUMERIC_VERSION}; its bits would differ: train again or use tinysnn_hw {meta['versions']['tinysnn_hw']}"
+            f"{NUMERIC_VERSION}; its bits would differ: train again, or use the tinysnn_hw that wrote it "
+            f"({meta['versions']['tinysnn_hw']})"
         )
     try:
         return _rebuild(meta, arrays, str(file))

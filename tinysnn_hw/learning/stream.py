@@ -1,4 +1,4 @@
-"""Rasters in chunks: images encoded a little ahead of the simulation, or a user's own spikes cut to length."""
+"""Rasters in chunks: images encoded a little ahead of the simulation, or a user's own spikes in pieces."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class Stream:
         """Return the spikes of presentations ``first`` to ``first + length - 1``, all of one epoch."""
         epoch, begin = divmod(first, self.n_images)
         shuffle = self.phase == "train" and self.spec.learning.shuffle
-        order = epoch_order(self.n_images, seed=self.seed, epoch=epoch, shuffle=shuffle)[begin : begin + length]
+        order = epoch_order(self.n_images, seed=self.seed, epoch=epoch, shuffle=shuffle)[
+            begin : begin + length
+        ]
         if isinstance(self.data, SpikeDataset):
             source = self.data.test if self.phase == "test" else self.data.train
             return source.slice(order)
@@ -72,7 +74,9 @@ class Stream:
         images = self.data.test_images if self.phase == "test" else self.data.train_images
         encoding = self.spec.encoding
         spikes = encoding.train_spikes if self.phase == "train" else encoding.inference_spikes
-        return encode(images, self.tables, spikes=spikes, phase=self.phase, seed=self.seed, first=first, order=order)
+        return encode(
+            images, self.tables, spikes=spikes, phase=self.phase, seed=self.seed, first=first, order=order
+        )
 
     def labels(self, first: int, length: int) -> np.ndarray:
         """Return the classes of a chunk of an unshuffled pass."""
@@ -81,7 +85,7 @@ class Stream:
 
 
 def ahead(stream: Stream, threads: int) -> Iterator[tuple[int, Raster]]:
-    """Yield ``(first presentation, raster)`` in order, encoded by another thread while the caller simulates."""
+    """Yield ``(first presentation, raster)`` in order, encoded by another thread while the caller works."""
     if threads < 2:
         for first, length in stream.chunks():
             yield first, stream.raster(first, length)
@@ -107,11 +111,11 @@ def check_data(spec: NetworkSpec, data: Data) -> None:
     if data.n_inputs != spec.network.inputs:
         raise DataError(
             f"data set {data.name!r} has {data.n_inputs} inputs per image; network {spec.name!r} (recipe "
-            f"{spec.recipe!r}) has network.inputs = {spec.network.inputs}; choose the recipe of this data set or set "
-            f"inputs={data.n_inputs}"
+            f"{spec.recipe!r}) has network.inputs = {spec.network.inputs}; choose the recipe of this "
+            f"data set or set inputs={data.n_inputs}"
         )
     if isinstance(data, SpikeDataset) and data.n_steps != spec.encoding.n_steps:
         raise DataError(
-            f"data set {data.name!r} has {data.n_steps} steps per image; network {spec.name!r} has encoding.n_steps = "
-            f"{spec.encoding.n_steps}; set encoding.n_steps={data.n_steps}"
+            f"data set {data.name!r} has {data.n_steps} steps per image; network {spec.name!r} has "
+            f"encoding.n_steps = {spec.encoding.n_steps}; set encoding.n_steps={data.n_steps}"
         )

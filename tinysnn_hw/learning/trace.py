@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.learning.model import Model
 from tinysnn_hw.learning.stream import Data, Stream, check_data
 from tinysnn_hw.version import NUMERIC_VERSION
+
+if TYPE_CHECKING:
+    from tinysnn_hw.engine import NetworkState
 
 TRACE_FORMATS = (".npz", ".csv", ".hex")
 _INFERENCE_REGISTERS = ("v_mem", "refractory_count")
@@ -96,16 +99,20 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
     chosen = np.atleast_1d(np.asarray(images, np.int64))
     for index in chosen.tolist():
         if not 0 <= index < available:
-            raise DataError(f"image {index}: the {split} split of {data.name!r} has images 0 to {available - 1}")
+            raise DataError(
+                f"image {index}: the {split} split of {data.name!r} has images 0 to {available - 1}"
+            )
     tables = None if isinstance(data, SpikeDataset) else model.tables
     stream = Stream(data, model.network, tables, model.seed, phase, available)
     lowered = lower(model.network)
     records: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in (*_INFERENCE_REGISTERS, "winner")}
     inputs = []
-    state = model.state
+    state = cast("NetworkState", model.state)
     for index in chosen.tolist():
         raster = stream.raster(index, 1)
-        result = run(lowered, state, raster, phase=phase, seed=model.seed, first=index, kernel="generic", record=True)  # type: ignore[arg-type]
+        result = run(
+            lowered, state, raster, phase=phase, seed=model.seed, first=index, kernel="generic", record=True
+        )
         for name, rows in records.items():
             rows.append(result.trace[name][0])
         steps = np.repeat(np.arange(raster.n_steps), np.diff(raster.offsets[0]))
@@ -142,10 +149,14 @@ def write_trace(recorded: Trace, path: str | os.PathLike[str]) -> Path:
         raise DataError(f"{target}: suffix {target.suffix!r}; allowed: {', '.join(TRACE_FORMATS)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent
+        )
         os.close(handle)
         try:
-            {".npz": _write_npz, ".csv": _write_csv, ".hex": _write_hex}[target.suffix](recorded, Path(temporary))
+            {".npz": _write_npz, ".csv": _write_csv, ".hex": _write_hex}[target.suffix](
+                recorded, Path(temporary)
+            )
             Path(temporary).chmod(0o644)
             Path(temporary).replace(target)
         finally:
@@ -156,7 +167,11 @@ def write_trace(recorded: Trace, path: str | os.PathLike[str]) -> Path:
 
 
 def _write_npz(recorded: Trace, path: Path) -> None:
-    arrays: dict[str, npt.NDArray[Any]] = {**recorded.registers, "winner": recorded.winner, "weight": recorded.weight}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        **recorded.registers,
+        "winner": recorded.winner,
+        "weight": recorded.weight,
+    }
     arrays |= {"v_th": recorded.v_th, "images": recorded.images, "labels": recorded.labels}
     events = [np.insert(rows, 0, place, axis=1) for place, rows in enumerate(recorded.inputs)]
     arrays["events"] = np.concatenate(events)

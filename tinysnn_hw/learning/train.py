@@ -29,8 +29,9 @@ from tinysnn_hw.records import Activity, RegisterRange
 from tinysnn_hw.spec import NetworkSpec
 
 if TYPE_CHECKING:
-    from tinysnn_hw.engine.cpu.session import CpuSession, FloatSession
     from numpy.typing import NDArray
+
+    from tinysnn_hw.engine.cpu.session import CpuSession, FloatSession
 
 ARITHMETICS = ("fixed", "float64")
 
@@ -55,8 +56,8 @@ def train(
     seed : int
         0 to 2**32 - 1; decides initial weights, spikes and stochastic rounding.
     arithmetic : {"fixed", "float64"}
-        ``fixed`` is in-training quantization, bit by bit as docs/numerics.md says; ``float64`` the same steps on
-        the same spikes with real numbers.
+        ``fixed`` is in-training quantization, bit by bit as docs/numerics.md says; ``float64`` the same steps
+        on the same spikes with real numbers.
     kernel : {"auto", "generic", "fast"}
     progress : callable, optional
         Called as ``progress(stage, done, total)``.

@@ -1,4 +1,4 @@
-"""Does a network keep its accuracy at these widths?  Fixed point and float64 from the same spikes, side by side."""
+"""Does a network keep its accuracy at these widths?  Fixed point beside float64, from the same spikes."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def validate(
     )
 
 
-def merge_ranges(
-    a: Mapping[str, RegisterRange], b: Mapping[str, RegisterRange]
-) -> dict[str, RegisterRange]:
+def merge_ranges(a: Mapping[str, RegisterRange], b: Mapping[str, RegisterRange]) -> dict[str, RegisterRange]:
     """Return what each register saw in both runs together."""
     merged = dict(a)
     for name, other in b.items():
@@ -93,6 +91,7 @@ def _notes(network: NetworkSpec, data: Data) -> tuple[str, ...]:
         notes.append("Input spikes were given by the user; encoding.* was not used.")
     if network.learning.rule == "potentiate" and network.learning.weight_sum is None:
         notes.append(
-            "Eq. 2 only adds: without learning.weight_sum every weight drifts to its maximum and accuracy to chance."
+            "Eq. 2 only adds: without learning.weight_sum every weight drifts to its maximum and accuracy to "
+            "chance."
         )
     return tuple(notes)

@@ -49,7 +49,7 @@ class NeuronSpec(SpecModel):
     """Leaky integrate-and-fire neuron with an adaptive threshold."""
 
     leak: Literal["none", "shift", "multiply", "subtract"] = quantity("-")
-    """How `v_mem` decays each step: not, ``u - (u >> leak_shift)``, ``u * exp(-1/tau_mem)``, or by a constant."""
+    """Decay of `v_mem` each step: none, ``u - (u >> leak_shift)``, ``u * exp(-1/tau_mem)``, or a constant."""
     leak_shift: int = quantity("bits", default=7, ge=1, le=15)
     """Shift of the shift leak."""
     tau_mem: float = quantity("steps", default=100.0, gt=0.5, le=1e6)
@@ -78,9 +78,13 @@ class NeuronSpec(SpecModel):
     @model_validator(mode="after")
     def _check(self) -> NeuronSpec:
         if self.v_th_cap is not None and self.v_th_cap < self.v_th:
-            raise ValueError(f"v_th_cap = {self.v_th_cap} is below v_th = {self.v_th}; it must be at least v_th")
+            raise ValueError(
+                f"v_th_cap = {self.v_th_cap} is below v_th = {self.v_th}; it must be at least v_th"
+            )
         if self.v_floor is not None and self.v_floor > min(0.0, self.v_reset):
-            raise ValueError(f"v_floor = {self.v_floor} must not lie above rest (0) or v_reset = {self.v_reset}")
+            raise ValueError(
+                f"v_floor = {self.v_floor} must not lie above rest (0) or v_reset = {self.v_reset}"
+            )
         if self.v_reset >= self.v_th:
             raise ValueError(f"v_reset = {self.v_reset} must lie below v_th = {self.v_th}")
         return self
@@ -173,7 +177,9 @@ class EncodingSpec(SpecModel):
         if self.gain_max < self.gain_min:
             raise ValueError(f"gain_max = {self.gain_max} must not lie below gain_min = {self.gain_min}")
         if self.rate_max_hz * self.dt > 16:
-            raise ValueError(f"rate_max_hz * dt = {self.rate_max_hz * self.dt}: at most 16 events per step and pixel")
+            raise ValueError(
+                f"rate_max_hz * dt = {self.rate_max_hz * self.dt}: at most 16 events per step and pixel"
+            )
         return self
 
 

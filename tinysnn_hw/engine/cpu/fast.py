@@ -28,36 +28,36 @@ _STOCHASTIC = int(Rounding.STOCHASTIC)
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
 
 
-@njit(cache=True, forceinline=True)
-def threshold_lane(p, raw, lane_max):
+@njit(cache=True, inline="always")
+def threshold_lane(mem, raw, lane_max):
     """Return the smallest lane value at or over a threshold, clipped to the lane.
 
     ``v_mem`` on the accumulator grid is compared with ``ceil(v_th)`` on that grid, which is the same question.
     """
-    shift = p.th_lane_shift
+    shift = mem.th_lane_shift
     on_grid = raw << shift if shift >= 0 else -((-raw) >> -shift)
     return min(on_grid, lane_max)
 
 
-@njit(cache=True, forceinline=True)
-def _find_winner_exactly(p, v, th_lane, v_th):
+@njit(cache=True, inline="always")
+def _find_winner_exactly(mem, v, th_lane, v_th):
     """Return the firing neuron where lanes cannot hold the thresholds exactly, or -1."""
     winner = np.int64(-1)
     best = np.int64(-1)
-    for j in range(p.n_neurons):
+    for j in range(v_th.shape[0]):
         if v[j] >= th_lane[j]:
-            margin = ((np.int64(v[j]) >> p.v_shift) << p.cmp_v_shift) - (v_th[j] << p.cmp_th_shift)
+            margin = ((np.int64(v[j]) >> mem.v_shift) << mem.cmp_v_shift) - (v_th[j] << mem.cmp_th_shift)
             if margin > best:
                 winner = np.int64(j)
                 best = margin
     return winner
 
 
-@njit(cache=True, forceinline=True)
-def _fill_noise(p, key, noise):
+@njit(cache=True, inline="always")
+def _fill_noise(mem, key, noise):
     """Fill the random bits of stochastic `v_mem` rounding for one step."""
-    shift = p.v_shift + (P.DECAY_BITS if p.leak == P.LEAK_MULTIPLY else 0)
-    bits = np.uint32(min(shift, p.v_rand_bits))
+    shift = mem.v_shift + (P.DECAY_BITS if mem.leak == P.LEAK_MULTIPLY else 0)
+    bits = np.uint32(min(shift, mem.v_rand_bits))
     if shift <= 0:
         return
     for j in range(noise.shape[0]):
@@ -104,22 +104,22 @@ def run_images(
     wide = v.itemsize == 4
     lane_min = np.int64(-(1 << 30)) if wide else np.int64(-(1 << 15))
     lane_max = np.int64((1 << 31) - 1) if wide else np.int64((1 << 15) - 1)
-    exact = p.th_lane_shift >= 0 and (p.th_max << p.th_lane_shift) <= lane_max
-    v_reset = p.v_reset << p.v_shift
-    v_low = p.v_min << p.v_shift
-    v_floor = p.v_floor << p.v_shift
-    v_top = p.v_max << p.v_shift
-    leak_mul, leak_sub = p.leak_mul, p.leak_sub
+    exact = p.mem.th_lane_shift >= 0 and (p.thr.th_max << p.mem.th_lane_shift) <= lane_max
+    v_reset = p.mem.v_reset << p.mem.v_shift
+    v_low = p.mem.v_min << p.mem.v_shift
+    v_floor = p.mem.v_floor << p.mem.v_shift
+    v_top = p.mem.v_max << p.mem.v_shift
+    leak_mul, leak_sub = p.mem.leak_mul, p.mem.leak_sub
     n_tiles = n_padded // TILE
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
-    stochastic = p.v_rounding == _STOCHASTIC
+    stochastic = p.mem.v_rounding == _STOCHASTIC
     lowest, highest = np.int64(0), np.int64(0)
     n_high, n_low = np.int64(0), np.int64(0)
     for j in range(n):
-        th_lane[j] = threshold_lane(p, v_th[j], lane_max)
+        th_lane[j] = threshold_lane(p.mem, v_th[j], lane_max)
     for image in range(offsets.shape[0]):
         presentation = np.uint32(first + image)
-        amount = inhibition[image] << p.v_shift
+        amount = inhibition[image] << p.mem.v_shift
         v[:] = 0
         ring[:] = -1
         held_until = -1
@@ -149,12 +149,12 @@ def run_images(
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
             if learn and n_active > 0:
-                decay_trace(p, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, x_bias, stats)
+                decay_trace(p.tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, x_bias, stats)
             if stochastic:
-                _fill_noise(p, chain(key_image, np.uint32(t)), noise)
+                _fill_noise(p.mem, chain(key_image, np.uint32(t)), noise)
             outcome = lif_pass(
                 v, th_lane, peak, sums, noise, rows, inputs, begin, end, n_tiles, n_padded,
-                p.leak, p.leak_shift, leak_mul, leak_sub, p.acc_max, p.v_shift, v_top, bias[0], bias[1], bias[2],
+                p.mem.leak, p.mem.leak_shift, leak_mul, leak_sub, p.mem.acc_max, p.mem.v_shift, v_top, bias[0], bias[1], bias[2],
             )  # fmt: skip
             n_high += outcome >> 1
             winner = np.int64(-1)
@@ -163,16 +163,16 @@ def run_images(
                     if ring[slot] >= 0:
                         v[ring[slot]] = lane_min
             if outcome & 1:
-                winner = find_winner(v, th_lane) if exact else _find_winner_exactly(p, v, th_lane, v_th)
+                winner = find_winner(v, th_lane) if exact else _find_winner_exactly(p.mem, v, th_lane, v_th)
             if winner >= 0:
                 others = n - 1
                 if t <= held_until:
                     for slot in range(p.refractory):
                         if ring[slot] >= 0:
-                            v[ring[slot]] = p.acc_max
+                            v[ring[slot]] = p.mem.acc_max
                             others -= 1
-                v[winner] = p.acc_max
-                step_outcome = inhibit(v, n, amount, v_floor, lane_min if p.has_floor else amount + v_low)
+                v[winner] = p.mem.acc_max
+                step_outcome = inhibit(v, n, amount, v_floor, lane_min if p.mem.has_floor else amount + v_low)
                 if others > 0:
                     lowest = min(lowest, step_outcome >> 32)
                     n_low += step_outcome & 0xFFFFFFFF
@@ -188,8 +188,8 @@ def run_images(
                 if learn:
                     n_post[winner] += 1
                     n_window[winner] += 1
-                    spike_theta(p, seed, presentation, t, winner, theta, v_th, stats)
-                    th_lane[winner] = threshold_lane(p, v_th[winner], lane_max)
+                    spike_theta(p.thr, seed, presentation, t, winner, theta, v_th, stats)
+                    th_lane[winner] = threshold_lane(p.mem, v_th[winner], lane_max)
             if p.refractory > 0:
                 slot = t % p.refractory
                 if ring[slot] >= 0:
@@ -203,44 +203,44 @@ def run_images(
                 next_update += p.update_steps
                 if p.trace == P.TRACE_WINDOW:
                     advance_counts(
-                        p, seed, presentation, u, inputs, window_begin, end, x_scale, c_pre, x_pre, x_bias, stats
+                        p.tra, seed, presentation, u, inputs, window_begin, end, x_scale, c_pre, x_pre, x_bias, stats
                     )
                     window_begin = end
                 elif n_active > 0:
                     for slot in range(n_active):
                         x_pre[active[slot]] = trace[slot]
-                k_eta = potentiation(p, n_post) * eta[image]
+                k_eta = potentiation(p.syn, n_post) * eta[image]
                 first_learner, last_learner = np.int64(0), np.int64(n)
                 if p.learners == P.LEARN_WINNER:
                     first_learner = np.argmax(n_window)
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
-                        learn_row(p, seed, presentation, u, j, k_eta, master[j], x_pre, w_bias, stats)
+                        learn_row(p.syn, seed, presentation, u, j, k_eta, master[j], x_pre, w_bias, stats)
                         column = columns[j]
                         for i in range(p.n_inputs):
-                            rows[i, column] = np.int64(master[j, i]) << p.sum_shift
+                            rows[i, column] = np.int64(master[j, i]) << p.mem.sum_shift
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
         if learn:
             for slot in range(n_active):
                 slot_of[active[slot]] = -1
-            if p.weight_sum > 0:
+            if p.syn.weight_sum > 0:
                 for j in range(n):
                     if learned[j]:
-                        normalize_row(p, seed, presentation, j, master[j], w_norm_bias, stats)
+                        normalize_row(p.syn, seed, presentation, j, master[j], w_norm_bias, stats)
                         column = columns[j]
                         for i in range(p.n_inputs):
-                            rows[i, column] = np.int64(master[j, i]) << p.sum_shift
+                            rows[i, column] = np.int64(master[j, i]) << p.mem.sum_shift
                         activity[P.ACT_NORMALIZATIONS] += 1
-            if p.theta_forget != P.FORGET_NONE:
-                forget_thresholds(p, seed, presentation, theta, v_th, theta_bias, stats)
+            if p.thr.theta_forget != P.FORGET_NONE:
+                forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, theta_bias, stats)
                 for j in range(n):
-                    th_lane[j] = threshold_lane(p, v_th[j], lane_max)
+                    th_lane[j] = threshold_lane(p.mem, v_th[j], lane_max)
     for k in range(TILE):
         highest = max(highest, np.int64(peak[k]))
-    stats[P.STAT_V_MEM, P.STAT_MIN] = min(stats[P.STAT_V_MEM, P.STAT_MIN], lowest >> p.v_shift)
-    stats[P.STAT_V_MEM, P.STAT_MAX] = max(stats[P.STAT_V_MEM, P.STAT_MAX], highest >> p.v_shift)
+    stats[P.STAT_V_MEM, P.STAT_MIN] = min(stats[P.STAT_V_MEM, P.STAT_MIN], lowest >> p.mem.v_shift)
+    stats[P.STAT_V_MEM, P.STAT_MAX] = max(stats[P.STAT_V_MEM, P.STAT_MAX], highest >> p.mem.v_shift)
     stats[P.STAT_V_MEM, P.STAT_LOW] += n_low
     stats[P.STAT_V_MEM, P.STAT_HIGH] += n_high

@@ -16,20 +16,20 @@ _ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
 _ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True, inline="always")
 def _biased(n, shift, bias):
     """Return ``n`` shifted right after the bias of a deterministic rounding mode."""
     return (n + bias[0] + ((n >> 63) & bias[1]) + ((n >> shift) & bias[2])) >> shift
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True, inline="always")
 def _drawn(n, shift, bits, key, index):
     """Return ``n`` shifted right with stochastic rounding of ``bits`` random bits."""
     noise = np.int64(chain(key, np.uint32(index)) >> (np.uint32(32) - bits)) << (shift - np.int64(bits))
     return (n + noise) >> shift
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True, inline="always")
 def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_MIN] = min(stats[register, P.STAT_MIN], low)
     stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], high)
@@ -37,30 +37,30 @@ def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_HIGH] += n_high
 
 
-@njit(cache=True, forceinline=True)
-def learn_row(p, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
+@njit(cache=True, inline="always")
+def learn_row(syn, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
     """Apply one update to all weights of neuron ``j`` (docs/numerics.md, section 7, step 4)."""
     key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
-    if p.narrow_learning:
-        _learn_row_narrow(p, key, k_eta, row, x_pre, bias, stats)
+    if syn.narrow_learning:
+        _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats)
     else:
-        _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats)
+        _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats)
 
 
-@njit(cache=True, forceinline=True)
-def _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats):
+@njit(cache=True, inline="always")
+def _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 64-bit lanes."""
-    shift = p.x_frac + p.eta_frac
-    w_max = p.w_max
+    shift = syn.x_frac + syn.eta_frac
+    w_max = syn.w_max
     low, high = np.int64(w_max), np.int64(0)
     n_low, n_high = np.int64(0), np.int64(0)
-    attract = p.rule == P.RULE_ATTRACT
-    stochastic = p.w_rounding == _STOCHASTIC
-    bits = np.uint32(min(shift, p.w_rand_bits))
+    attract = syn.rule == P.RULE_ATTRACT
+    stochastic = syn.w_rounding == _STOCHASTIC
+    bits = np.uint32(min(shift, syn.w_rand_bits))
     for i in range(row.shape[0]):
         w = np.int64(row[i])
         x = np.int64(x_pre[i])
-        n = (w << shift) + k_eta * (x * w_max - (w << p.x_frac) if attract else x * (w_max - w))
+        n = (w << shift) + k_eta * (x * w_max - (w << syn.x_frac) if attract else x * (w_max - w))
         rounded = _drawn(n, shift, bits, key, i) if stochastic else _biased(n, shift, bias)
         n_low += np.int64(rounded < 0)
         n_high += np.int64(rounded > w_max)
@@ -71,25 +71,25 @@ def _learn_row_wide(p, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, n_low, n_high)
 
 
-@njit(cache=True, forceinline=True)
-def _learn_row_narrow(p, key, k_eta, row, x_pre, bias, stats):
+@njit(cache=True, inline="always")
+def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 32-bit lanes, where the whole sum is proven to fit; every operation is cast back."""
     i32 = np.int32
-    x_frac, shift = i32(p.x_frac), i32(p.x_frac + p.eta_frac)
-    w_max, factor = i32(p.w_max), i32(k_eta)
+    x_frac, shift = i32(syn.x_frac), i32(syn.x_frac + syn.eta_frac)
+    w_max, factor = i32(syn.w_max), i32(k_eta)
     low, high = i32(w_max), i32(0)
     n_low, n_high = i32(0), i32(0)
-    if p.w_rounding == _STOCHASTIC:
-        bits = min(p.x_frac + p.eta_frac, p.w_rand_bits)
+    if syn.w_rounding == _STOCHASTIC:
+        bits = min(syn.x_frac + syn.eta_frac, syn.w_rand_bits)
         down = np.uint32(32 - bits)
-        up = np.uint32(p.x_frac + p.eta_frac - bits)
+        up = np.uint32(syn.x_frac + syn.eta_frac - bits)
         b0, b1, b2 = i32(0), i32(0), i32(0)
     else:
         down, up = np.uint32(31), np.uint32(0)
         b0, b1, b2 = i32(bias[0]), i32(bias[1]), i32(bias[2])
     # One draw per weight even where none is needed would cost time only; its bits are masked off.
-    mask = i32(-1) if p.w_rounding == _STOCHASTIC else i32(0)
-    attract = p.rule == P.RULE_ATTRACT
+    mask = i32(-1) if syn.w_rounding == _STOCHASTIC else i32(0)
+    attract = syn.rule == P.RULE_ATTRACT
     for i in range(row.shape[0]):
         w = i32(row[i])
         x = i32(x_pre[i])
@@ -107,22 +107,22 @@ def _learn_row_narrow(p, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, np.int64(low), np.int64(high), np.int64(n_low), np.int64(n_high))
 
 
-@njit(cache=True, forceinline=True)
-def normalize_row(p, seed, presentation, j, row, bias, stats):
+@njit(cache=True, inline="always")
+def normalize_row(syn, seed, presentation, j, row, bias, stats):
     """Scale the weights of neuron ``j`` to ``weight_sum`` (docs/numerics.md, section 8, step 1)."""
     total = np.int64(0)
     for i in range(row.shape[0]):
         total += np.int64(row[i])
     if total == 0:
         return
-    scale = (p.weight_sum << P.DECAY_BITS) // total
-    w_max = p.w_max
+    scale = (syn.weight_sum << P.DECAY_BITS) // total
+    w_max = syn.w_max
     low, high = np.int64(w_max), np.int64(0)
     n_high = np.int64(0)
     shift = np.int64(P.DECAY_BITS)
-    stochastic = p.w_rounding == _STOCHASTIC
+    stochastic = syn.w_rounding == _STOCHASTIC
     key = chain(chain(chain(start(seed, _ROUND_NORMALIZE), presentation), np.uint32(0)), np.uint32(j))
-    bits = np.uint32(min(shift, p.w_rand_bits))
+    bits = np.uint32(min(shift, syn.w_rand_bits))
     for i in range(row.shape[0]):
         n = np.int64(row[i]) * scale
         rounded = _drawn(n, shift, bits, key, i) if stochastic else _biased(n, shift, bias)
@@ -134,8 +134,8 @@ def normalize_row(p, seed, presentation, j, row, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, np.int64(0), n_high)
 
 
-@njit(cache=True, forceinline=True)
-def advance_counts(p, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
+@njit(cache=True, inline="always")
+def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
     """Advance the windowed counts by the events of a window and read ``x_pre`` from them."""
     for i in range(c_pre.shape[0]):
         c_pre[i] = np.int32(c_pre[i] >> np.int32(1))
@@ -143,23 +143,23 @@ def advance_counts(p, seed, presentation, u, inputs, begin, end, x_scale, c_pre,
         c_pre[inputs[e]] += 1
     shift = np.int64(P.DECAY_BITS)
     scale = x_scale[u]
-    low, high = np.int64(p.x_max), np.int64(0)
-    stochastic = p.x_rounding == _STOCHASTIC
+    low, high = np.int64(tra.x_max), np.int64(0)
+    stochastic = tra.x_rounding == _STOCHASTIC
     key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
-    bits = np.uint32(min(shift, p.x_rand_bits))
+    bits = np.uint32(min(shift, tra.x_rand_bits))
     for i in range(c_pre.shape[0]):
-        count = min(np.int64(c_pre[i]), p.c_max)
+        count = min(np.int64(c_pre[i]), tra.c_max)
         c_pre[i] = count
         n = count * scale
         rounded = _drawn(n, shift, bits, key, i) if stochastic else _biased(n, shift, bias)
-        x = min(rounded, p.x_one)
+        x = min(rounded, tra.x_one)
         low = min(low, x)
         high = max(high, x)
         x_pre[i] = x
     _note_row(stats, P.STAT_X_PRE, low, high, np.int64(0), np.int64(0))
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True, inline="always")
 def _decay(trace, mul, b0, b2):
     """Decay all slots with a deterministic rounding; on a slice of its own the loop becomes vector code."""
     i32 = np.int32
@@ -169,7 +169,7 @@ def _decay(trace, mul, b0, b2):
         trace[slot] = i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True, inline="always")
 def _decay_drawn(trace, active, mul, key, bits):
     """Decay all slots with stochastic rounding."""
     i32 = np.int32
@@ -179,61 +179,61 @@ def _decay_drawn(trace, active, mul, key, bits):
         trace[slot] = i32(i32(i32(trace[slot] * mul) + noise) >> i32(P.DECAY_BITS))
 
 
-@njit(cache=True, forceinline=True)
-def decay_trace(p, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats):
+@njit(cache=True, inline="always")
+def decay_trace(tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats):
     """Decay the exponential trace of the inputs that spike in this image, then add the step's events.
 
     A silent input's trace is 0 and stays 0.  Adding whole events after the cut gives the bits of adding them
     before it, since they leave the dropped bits unchanged.
     """
-    mul = np.int32(p.trace_mul)
-    if p.x_rounding == _STOCHASTIC:
+    mul = np.int32(tra.trace_mul)
+    if tra.x_rounding == _STOCHASTIC:
         key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
-        _decay_drawn(trace[:n_active], active[:n_active], mul, key, np.uint32(min(P.DECAY_BITS, p.x_rand_bits)))
+        _decay_drawn(trace[:n_active], active[:n_active], mul, key, np.uint32(min(P.DECAY_BITS, tra.x_rand_bits)))
     else:
         _decay(trace[:n_active], mul, np.int32(bias[0]), np.int32(bias[2]))
-    unit = np.int64(1) << p.x_frac
+    unit = np.int64(1) << tra.x_frac
     for e in range(begin, end):
         trace[slot_of[inputs[e]]] += unit
     high = np.int64(0)
     n_high = np.int64(0)
     for e in range(begin, end):
         slot = slot_of[inputs[e]]
-        if trace[slot] > p.x_max:
-            trace[slot] = p.x_max
+        if trace[slot] > tra.x_max:
+            trace[slot] = tra.x_max
             n_high += 1
         high = max(high, np.int64(trace[slot]))
     _note_row(stats, P.STAT_X_PRE, np.int64(0), high, np.int64(0), n_high)
 
 
-@njit(cache=True, forceinline=True)
-def forget_thresholds(p, seed, presentation, theta, v_th, bias, stats):
+@njit(cache=True, inline="always")
+def forget_thresholds(thr, n_steps, seed, presentation, theta, v_th, bias, stats):
     """Do what `generic.forget_theta` does, in one vector loop where nothing is drawn."""
-    if p.theta_rounding == _STOCHASTIC or p.th_rounding == _STOCHASTIC:
-        forget_theta(p, seed, presentation, theta, v_th, stats)
+    if thr.theta_rounding == _STOCHASTIC or thr.th_rounding == _STOCHASTIC:
+        forget_theta(thr, n_steps, seed, presentation, theta, v_th, stats)
         return
-    if p.theta_forget == P.FORGET_MULTIPLY:
-        factor, down, shift = p.theta_mul, np.int64(0), np.int64(P.THETA_DECAY_BITS)
+    if thr.theta_forget == P.FORGET_MULTIPLY:
+        factor, down, shift = thr.theta_mul, np.int64(0), np.int64(P.THETA_DECAY_BITS)
     else:
-        factor, down, shift = np.int64(1) << p.theta_sum_shift, p.theta_down, p.theta_sum_shift
+        factor, down, shift = np.int64(1) << thr.theta_sum_shift, thr.theta_down, thr.theta_sum_shift
     b0, b2 = bias[0], bias[2]
-    th_shift = p.th_cut_shift
-    t0, t2 = p.th_bias0, p.th_bias2
-    low, high = np.int64(p.theta_max), np.int64(0)
-    th_low, th_high = np.int64(p.th_max), np.int64(0)
+    th_shift = thr.th_cut_shift
+    t0, t2 = thr.th_bias0, thr.th_bias2
+    low, high = np.int64(thr.theta_max), np.int64(0)
+    th_low, th_high = np.int64(thr.th_max), np.int64(0)
     n_high, n_th_high = np.int64(0), np.int64(0)
     for j in range(theta.shape[0]):
         n = max(theta[j] * factor - down, np.int64(0))
         value = (n + b0 + ((n >> shift) & b2)) >> shift
-        n_high += np.int64(value > p.theta_max)
-        value = min(value, p.theta_max)
+        n_high += np.int64(value > thr.theta_max)
+        value = min(value, thr.theta_max)
         theta[j] = value
         low = min(low, value)
         high = max(high, value)
-        n = p.th_base + (value << p.theta_sum_shift)
+        n = thr.th_base + (value << thr.theta_sum_shift)
         raw = (n + t0 + ((n >> th_shift) & t2)) >> th_shift
-        n_th_high += np.int64(raw > p.th_max)
-        raw = min(raw, p.th_max)
+        n_th_high += np.int64(raw > thr.th_max)
+        raw = min(raw, thr.th_max)
         v_th[j] = raw
         th_low = min(th_low, raw)
         th_high = max(th_high, raw)

@@ -106,7 +106,7 @@ def _normalize(f, weight, j):
 
 @njit(cache=True)
 def _learn_column(p, f, j, k_eta, weight, x_pre):
-    attract = p.rule == P.RULE_ATTRACT
+    attract = p.syn.rule == P.RULE_ATTRACT
     for i in range(weight.shape[0]):
         w, x = weight[i, j], x_pre[i]
         w += k_eta * (x * f.w_max - w if attract else x * (f.w_max - w))
@@ -184,7 +184,7 @@ def run_images(
                     for i in range(m):
                         x_pre[i] = min(c_pre[i] / full[u], 1.0)
                 most = n_post.max()
-                k_eta = (-(-most // p.n_th) if p.eq1 else 1) * eta[image]
+                k_eta = (-(-most // p.syn.n_th) if p.syn.eq1 else 1) * eta[image]
                 first_learner, last_learner = np.int64(0), np.int64(n)
                 if p.learners == P.LEARN_WINNER:
                     first_learner = np.argmax(n_window)
@@ -202,7 +202,7 @@ def run_images(
                     if learned[j]:
                         _normalize(f, weight, j)
                         activity[P.ACT_NORMALIZATIONS] += 1
-            if p.theta_forget != P.FORGET_NONE:
+            if p.thr.theta_forget != P.FORGET_NONE:
                 for j in range(n):
                     theta[j] = max((theta[j] - f.theta_down) * f.theta_factor, 0.0)
                     v_th[j] = f.v_th + theta[j]

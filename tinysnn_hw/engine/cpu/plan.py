@@ -64,30 +64,30 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
     - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low saturation;
     - a weight update fits 62 bits, a trace product 31 bits.
     """
-    modes = {p.v_overflow, p.th_overflow, p.x_overflow, p.theta_overflow}
-    w_top = p.w_max << p.sum_shift
-    if Overflow.WRAP in modes or w_top > 0xFFFF or inhibition_max > p.v_max - p.v_min:
+    modes = {p.mem.v_overflow, p.thr.th_overflow, p.tra.x_overflow, p.thr.theta_overflow}
+    w_top = p.syn.w_max << p.mem.sum_shift
+    if Overflow.WRAP in modes or w_top > 0xFFFF or inhibition_max > p.mem.v_max - p.mem.v_min:
         return None
-    if p.trace == P.TRACE_EXPONENTIAL and (p.x_width + P.DECAY_BITS > 30 or p.x_frac < 1):
+    if p.trace == P.TRACE_EXPONENTIAL and (p.tra.x_width + P.DECAY_BITS > 30 or p.syn.x_frac < 1):
         return None
-    if (max_potentiation(p) * eta_max * max(p.x_max, 1) * p.w_max).bit_length() > 61:
+    if (max_potentiation(p) * eta_max * max(p.tra.x_max, 1) * p.syn.w_max).bit_length() > 61:
         return None
     total = max_events * w_top
     row = np.dtype(np.uint8 if w_top <= 0xFF else np.uint16)
     for lane in (np.dtype(np.int16), np.dtype(np.int32)):
         bits = 8 * lane.itemsize
         width = 16 if bits == 16 else 30
-        if p.acc_width > width or total >= 1 << (width - 1):
+        if p.mem.acc_width > width or total >= 1 << (width - 1):
             continue
-        if p.leak == P.LEAK_MULTIPLY:
-            cut = P.DECAY_BITS + p.v_shift
-            if p.acc_max * p.leak_mul + (1 << cut) >= 1 << (2 * bits - 1) or cut > 30:
+        if p.mem.leak == P.LEAK_MULTIPLY:
+            cut = P.DECAY_BITS + p.mem.v_shift
+            if p.mem.acc_max * p.mem.leak_mul + (1 << cut) >= 1 << (2 * bits - 1) or cut > 30:
                 continue
-        if p.leak == P.LEAK_SUBTRACT and p.leak_sub + p.acc_max >= 1 << (bits - 1):
+        if p.mem.leak == P.LEAK_SUBTRACT and p.mem.leak_sub + p.mem.acc_max >= 1 << (bits - 1):
             continue
-        if p.leak == P.LEAK_SHIFT and p.leak_shift >= bits:
+        if p.mem.leak == P.LEAK_SHIFT and p.mem.leak_shift >= bits:
             continue
-        if p.v_shift >= bits - 1 or inhibition_max << p.v_shift >= 1 << (bits - 1):
+        if p.mem.v_shift >= bits - 1 or inhibition_max << p.mem.v_shift >= 1 << (bits - 1):
             continue
         return LanePlan(lane, row)
     return None

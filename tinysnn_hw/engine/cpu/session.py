@@ -114,7 +114,7 @@ class CpuSession:
         p = lowered.params
         self.columns = column_positions(p.n_neurons, plan)
         self.rows = np.zeros((p.n_inputs, padded(p.n_neurons)), plan.row)
-        self.rows[:, self.columns] = state.weight << p.sum_shift
+        self.rows[:, self.columns] = state.weight << p.mem.sum_shift
         self.master = np.ascontiguousarray(state.weight.T).astype(plan.row)
 
     @property
@@ -180,14 +180,14 @@ class CpuSession:
         else:
             from tinysnn_hw.engine.cpu import fast
 
-            cut = p.v_shift + (P.DECAY_BITS if p.leak == P.LEAK_MULTIPLY else 0)
+            cut = p.mem.v_shift + (P.DECAY_BITS if p.mem.leak == P.LEAK_MULTIPLY else 0)
             fast.run_images(
                 *head, self.lowered.x_scale,
-                P.rounding_bias(p.v_rounding, cut), P.rounding_bias(p.w_rounding, p.x_frac + p.eta_frac),
-                P.rounding_bias(p.w_rounding, P.DECAY_BITS), P.rounding_bias(p.x_rounding, P.DECAY_BITS),
+                P.rounding_bias(p.mem.v_rounding, cut), P.rounding_bias(p.syn.w_rounding, p.syn.x_frac + p.syn.eta_frac),
+                P.rounding_bias(p.syn.w_rounding, P.DECAY_BITS), P.rounding_bias(p.tra.x_rounding, P.DECAY_BITS),
                 P.rounding_bias(
-                    p.theta_rounding,
-                    P.THETA_DECAY_BITS if p.theta_forget == P.FORGET_MULTIPLY else p.theta_sum_shift,
+                    p.thr.theta_rounding,
+                    P.THETA_DECAY_BITS if p.thr.theta_forget == P.FORGET_MULTIPLY else p.thr.theta_sum_shift,
                 ),
                 self.rows, self.columns, self.master, fast.make_scratch(p, self.plan.lane), self.theta, self.v_th,
                 counts, stats, activity,
