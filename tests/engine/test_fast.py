@@ -1,0 +1,539 @@
+"""The fast kernel against the plain one, bit for bit, over whole runs at full size."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinysnn_hw.data import Raster, load_dataset
+from tinysnn_hw.data.encode import encode, encoding_tables
+from tinysnn_hw.engine import (
+    Lowered,
+    NetworkState,
+    RunResult,
+    choose_plan,
+    initial_float_state,
+    initial_state,
+    lower,
+    merge_stats,
+    open_session,
+    run,
+)
+from tinysnn_hw.errors import FixedPointOverflowError, SpecError
+from tinysnn_hw.spec import NetworkSpec, load_network
+from tinysnn_hw.spec.describe import summarize_network
+
+SEED = 11
+ROUNDINGS = ["floor", "to_zero", "nearest", "nearest_away", "nearest_even", "stochastic"]
+PHASES = ("train", "label", "test")
+SATURATED = slice(2, 4)
+
+Bits = dict[str, np.ndarray]
+
+
+@cache
+def pictures(side: int, n: int) -> np.ndarray:
+    """Digits of 8 x 8, or enlarged to 28 x 28 with a dark border, uint8[n, side**2]."""
+    small = load_dataset("digits").train_images[:n].reshape(n, 8, 8)
+    if side == 8:
+        return small.reshape(n, -1)
+    large = np.zeros((n, 28, 28), np.uint8)
+    large[:, 2:26, 2:26] = np.kron(small, np.ones((3, 3), np.uint8))
+    return large.reshape(n, -1)
+
+
+def rasters_of(spec: NetworkSpec, n_train: int = 3, n_other: int = 3) -> dict[str, Raster]:
+    side = {784: 28, 64: 8}.get(spec.network.inputs)
+    rng = np.random.default_rng(0)
+    images = (
+        pictures(side, n_train + n_other)
+        if side
+        else rng.integers(0, 256, (n_train + n_other, spec.network.inputs), np.uint8)
+    )
+    return rasters_from(spec, images[:n_train], images[n_train:])
+
+
+def rasters_from(spec: NetworkSpec, train: np.ndarray, other: np.ndarray) -> dict[str, Raster]:
+    encoding, tables = spec.encoding, encoding_tables(spec.encoding)
+    spikes = {phase: encoding.inference_spikes for phase in PHASES} | {"train": encoding.train_spikes}
+    return {
+        phase: encode(
+            train if phase == "train" else other, tables, spikes=spikes[phase], phase=phase, seed=SEED
+        )
+        for phase in PHASES
+    }
+
+
+def bits_of(result: RunResult, state: NetworkState) -> Bits:
+    seen = {"counts": result.counts, "stats": result.stats, "activity": result.activity}
+    seen |= {"weight": state.weight, "theta": state.theta, "v_th": state.v_th}
+    return {name: np.array(value, np.int64) for name, value in seen.items()}
+
+
+def differing(a: Bits, b: Bits) -> list[str]:
+    assert set(a) == set(b)
+    return [name for name in a if a[name].shape != b[name].shape or (a[name] != b[name]).any()]
+
+
+def run_all(lowered: Lowered, rasters: dict[str, Raster], kernel: str) -> dict[str, Bits]:
+    """Train, label and test; return every bit of each phase."""
+    state, seen = initial_state(lowered, SEED), {}
+    for phase, raster in rasters.items():
+        total = raster.n_images if phase == "train" else None
+        result = run(lowered, state, raster, phase=phase, seed=SEED, n_presentations=total, kernel=kernel)
+        assert result.kernel.startswith(kernel)
+        seen[phase] = bits_of(result, state)
+    return seen
+
+
+def compared(spec: NetworkSpec, plan: str, rasters: dict[str, Raster] | None = None) -> dict[str, Bits]:
+    """Run both kernels, assert that no bit differs and that something happened; return the bits."""
+    rasters = rasters_of(spec) if rasters is None else rasters
+    lowered = lower(spec)
+    for raster in rasters.values():
+        chosen = choose_plan(lowered, raster.max_events_per_step)
+        assert chosen is not None and chosen.name == plan
+    slow, fast = (run_all(lowered, rasters, kernel) for kernel in ("generic", "fast"))
+    for phase in rasters:
+        assert differing(slow[phase], fast[phase]) == [], phase
+        assert slow[phase]["activity"][1] > 0, f"no output spikes in {phase}"
+        assert (slow[phase]["counts"].sum(axis=0) > 0).any()
+    assert slow["train"]["activity"][2] > 0, "nothing was learned"
+    assert (slow["train"]["weight"] != initial_state(lowered, SEED).weight).any()
+    return slow
+
+
+def compared_network(name: str, plan: str, *, recipe: str | None = None, **changes: Any) -> dict[str, Bits]:
+    settings = {key.replace("__", "."): changes.pop(key) for key in list(changes) if "__" in key}
+    return compared(load_network(name, recipe=recipe, settings=settings, **changes), plan)
+
+
+# --- Whole runs at full size ---------------------------------------------------------------------------
+
+RECIPES = [(name, recipe) for name in ("tinysnn", "tinysnn-wta") for recipe in summarize_network(name).recipes]
+PLANS = {"tinysnn": "fast w8 l32", "tinysnn-wta": "fast w8 l16"}
+
+
+@pytest.mark.parametrize(("name", "recipe"), RECIPES)
+def test_shipped_recipes(name: str, recipe: str) -> None:
+    seen = compared_network(name, PLANS[name], recipe=recipe)
+    assert (seen["train"]["theta"] > 0).any()
+
+
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+def test_mnist(name: str, data_dir: Any) -> None:
+    data = load_dataset("mnist", data_dir)
+    spec = load_network(name, recipe="mnist")
+    assert (spec.network.inputs, spec.network.neurons) == (784, 400)
+    compared(spec, PLANS[name], rasters_from(spec, data.train_images[:40], data.test_images[:40]))
+
+
+# Few bits below a weight's last one, so that exact ties are common.
+TIES = {"learning__eta_start": 0.25, "learning__eta_end": 0.0625, "x_pre": "u1.3", "eta": "u0.4"}
+
+
+@pytest.mark.parametrize("changes", [{}, TIES], ids=["usual", "ties"])
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+def test_weight_roundings(name: str, changes: dict[str, Any]) -> None:
+    learned = {}
+    for rounding in ROUNDINGS:
+        seen = compared_network(name, PLANS[name], formats__weight__rounding=rounding, **changes)
+        learned[rounding] = seen["train"]["weight"].tobytes()
+    # A comparison over modes that all round alike would show nothing.  No weight is negative, so two pairs
+    # of modes agree, and a tie is needed to tell one of them from nearest_even.
+    assert learned["floor"] == learned["to_zero"]
+    assert learned["nearest"] == learned["nearest_away"]
+    assert len(set(learned.values())) == (4 if changes else 3)
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+def test_one_rounding_for_every_register(name: str, rounding: str) -> None:
+    # s8.6 under 8 weight bits: every step cuts two bits of v_mem.
+    v_mem = "s8.6" if name == "tinysnn-wta" else "s9.6"
+    compared_network(name, PLANS[name], rounding=rounding, v_mem=v_mem, v_th="s8.7", theta="u8.10")
+
+
+@pytest.mark.parametrize("rand_bits", [1, 5, 32])
+@pytest.mark.parametrize("leak", ["shift", "multiply"])
+@pytest.mark.parametrize(("v_mem", "plan"), [("s8.4", "fast w8 l16"), ("s12.4", "fast w8 l32")])
+def test_stochastic_v_mem(v_mem: str, plan: str, leak: str, rand_bits: int) -> None:
+    changes = {"formats__v_mem__rounding": "stochastic", "formats__v_mem__rand_bits": rand_bits}
+    seen = compared_network("tinysnn-wta", plan, v_mem=v_mem, neuron__leak=leak, **changes)
+    # Label and test show the same images with other random bits.
+    assert differing(seen["label"], seen["test"]) != []
+
+
+LEAKS = [
+    {"neuron__leak": "none"},
+    {"neuron__leak": "shift", "neuron__leak_shift": 5},
+    {"neuron__leak": "multiply", "neuron__tau_mem": 30.0},
+    {"neuron__leak": "subtract", "neuron__leak_step": 0.03},
+]
+V_MEMS = [
+    ("s8.8", "fast w8 l16"),
+    ("s8.5", "fast w8 l16"),
+    ("s8.0", "fast w8 l16"),
+    ("s12.8", "fast w8 l32"),
+    ("s12.3", "fast w8 l32"),
+]
+
+
+@pytest.mark.parametrize("changes", LEAKS, ids=lambda changes: changes["neuron__leak"])
+@pytest.mark.parametrize(("v_mem", "plan"), V_MEMS)
+def test_leaks_and_membranes(v_mem: str, plan: str, changes: dict[str, Any]) -> None:
+    compared_network("tinysnn-wta", plan, v_mem=v_mem, **changes)
+
+
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+@pytest.mark.parametrize(
+    ("changes", "lanes"),
+    [
+        ({"weight": "u0.4"}, None),
+        ({"weight": "u0.2"}, None),
+        ({"weight": "u1.7", "learning__w_max": 1.5}, None),
+        ({"weight": "u0.4", "guard_bits": 0, "v_mem": "s11.4", "v_th": "s11.4"}, "fast w8 l16"),
+        ({"weight": "u0.12"}, "fast w16 l32"),
+        ({"weight": "u0.16"}, "fast w16 l32"),
+        ({"v_mem": "s9.12"}, "fast w16 l32"),
+        ({"v_mem": "s12.6", "guard_bits": 5}, "fast w16 l32"),
+    ],
+)
+def test_word_widths(name: str, changes: dict[str, Any], lanes: str | None) -> None:
+    compared_network(name, lanes or PLANS[name], **changes)
+
+
+def test_wide_rows_in_narrow_lanes() -> None:
+    """16-bit words in 16-bit lanes: the one plan in which a row is not two weights per lane or a quarter."""
+    spec = load_network(
+        "tinysnn-wta", v_mem="s4.12", v_th="s4.12", theta="u4.16",
+        settings={"neuron.v_th": 2.0, "neuron.v_th_cap": 6.0, "neuron.v_floor": None,
+                  "neuron.theta_plus": 0.05, "inhibition.strength": 7.0, "inhibition.start": 1.0,
+                  "encoding.rate_max_hz": 12.0},
+    )  # fmt: skip
+    compared(spec, "fast w16 l16")
+
+
+@pytest.mark.parametrize("neurons", [1, 2, 63, 64, 65, 100, 127, 128, 129, 257, 400])
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+def test_any_number_of_neurons(name: str, neurons: int) -> None:
+    compared_network(name, PLANS[name], recipe="digits", neurons=neurons)
+
+
+@pytest.mark.parametrize("refractory", [0, 1, 7, 249, 250, 1000])
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+def test_refractory_times(name: str, refractory: int) -> None:
+    compared_network(name, PLANS[name], recipe="digits", neuron__refractory=refractory)
+
+
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+@pytest.mark.parametrize("inputs", [1, 2, 7])
+def test_few_inputs(name: str, inputs: int) -> None:
+    spec = load_network(
+        name, inputs=inputs, settings={"encoding.rate_max_hz": 900.0, "encoding.gain": "none",
+                                       "neuron.v_th": 1.5, "learning.update_steps": 50},
+    )  # fmt: skip
+    if spec.learning.weight_sum is not None:
+        spec = load_network(
+            name, inputs=inputs, settings={"encoding.rate_max_hz": 900.0, "encoding.gain": "none",
+                                           "neuron.v_th": 1.5, "learning.update_steps": 50,
+                                           "learning.weight_sum": 0.3 * inputs},
+        )  # fmt: skip
+    images = np.full((3, inputs), 255, np.uint8)
+    compared(spec, PLANS[name], rasters_from(spec, images, images))
+
+
+SWAPS: list[dict[str, Any]] = [
+    {"learning__learners": "spikers", "learning__rule": "potentiate", "learning__weight_sum": 70.0},
+    {"learning__trace": "exponential", "learning__learners": "spikers", "learning__potentiation": "constant"},
+    {"neuron__theta_forget": "multiply", "neuron__tau_theta": 2000.0, "neuron__v_th_cap": None},
+    {"neuron__theta_forget": "none", "neuron__v_floor": None},
+    {"neuron__v_reset": -3.0, "neuron__v_floor": -20.0},
+    {"neuron__v_reset": 4.0, "neuron__v_floor": 0.0},
+    {"formats__v_mem__overflow": "saturate_symmetric", "neuron__v_floor": None},
+    {"formats__theta__overflow": "saturate_symmetric", "formats__v_th__overflow": "saturate_symmetric"},
+    {"learning__update_steps": 7, "learning__schedule_pieces": 2, "inhibition__start": 0.0},
+    {"x_pre": "u1.1", "c_pre": "u5.0"},
+    {"v_th": "u7.3", "theta": "u7.2"},
+    {"v_th": "s8.14", "theta": "u8.20"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", SWAPS, ids=lambda changes: next(iter(changes)))
+def test_rules_and_registers(changes: dict[str, Any]) -> None:
+    compared_network("tinysnn-wta", "fast w8 l16", **changes)
+
+
+def test_saturations_are_counted_alike() -> None:
+    """A membrane too narrow for its input and inhibition leaves its range at both ends, often."""
+    changes = {"neuron__v_floor": None, "neuron__v_th_cap": 15.5, "neuron__theta_plus": 2.0,
+               "neuron__theta_forget_spikes": 0.0, "inhibition__strength": 30.0}  # fmt: skip
+    seen = compared_network("tinysnn-wta", "fast w8 l16", v_mem="s5.8", v_th="s5.8", theta="u4.16", **changes)
+    v_mem = seen["train"]["stats"][1]
+    assert (v_mem[SATURATED] > 100).all()
+    changes = {"neuron__theta_plus": 20.0, "formats__x_pre__rounding": "floor"}
+    seen = compared_network("tinysnn", PLANS["tinysnn"], theta="u4.16", x_pre="u0.8", **changes)
+    assert seen["train"]["stats"][3][3] > 0 and seen["train"]["stats"][4][3] > 0
+
+
+@pytest.mark.parametrize("register", ["v_mem", "theta", "x_pre"])
+def test_a_refused_overflow_reads_alike(register: str) -> None:
+    """With overflow ``error`` both kernels refuse the run with the same words, the counts included."""
+    spec = load_network(
+        "tinysnn", theta="u4.16", x_pre="u0.8", v_mem="s6.8", v_th="s6.8",
+        settings={"neuron.theta_plus": 20.0, "neuron.v_floor": None, "inhibition.strength": 60.0,
+                  f"formats.{register}.overflow": "error"},
+    )  # fmt: skip
+    lowered, raster, said = lower(spec), rasters_of(spec)["train"], []
+    for kernel in ("generic", "fast"):
+        state = initial_state(lowered, SEED)
+        with pytest.raises(FixedPointOverflowError) as refusal:
+            run(lowered, state, raster, phase="train", seed=SEED, n_presentations=3, kernel=kernel)
+        said.append(str(refusal.value))
+    assert said[0] == said[1]
+    assert said[0].startswith(f"formats.{register} = ")
+
+
+def test_auto_takes_the_fast_kernel_only_where_it_is_proven() -> None:
+    for spec, expected in (
+        (load_network("tinysnn-wta"), "fast w8 l16"),
+        (load_network("tinysnn-wta", settings={"formats.v_mem.overflow": "wrap"}), "generic"),
+    ):
+        lowered, raster = lower(spec), rasters_of(spec)["test"]
+        state = initial_state(lowered, SEED)
+        assert run(lowered, state, raster, phase="test", seed=SEED).kernel == expected
+        if expected == "generic":
+            with pytest.raises(SpecError, match="kernel = 'fast'"):
+                run(lowered, state, raster, phase="test", seed=SEED, kernel="fast")
+
+
+def test_recording_changes_no_bit() -> None:
+    spec = load_network("tinysnn-wta", recipe="digits")
+    lowered, raster, seen = lower(spec), rasters_of(spec)["train"], []
+    for record in (False, True):
+        state = initial_state(lowered, SEED)
+        result = run(
+            lowered, state, raster, phase="train", seed=SEED, n_presentations=3, kernel="generic", record=record
+        )
+        assert bool(result.trace) is record
+        seen.append(bits_of(result, state))
+    assert differing(*seen) == []
+
+
+# --- How a run is divided ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", ["generic", "fast"])
+@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+def test_pieces_of_a_training_are_the_training(name: str, kernel: str) -> None:
+    spec = load_network(name, recipe="digits", settings={"formats.v_mem.rounding": "stochastic"})
+    lowered = lower(spec)
+    n = 8
+    raster = rasters_of(spec, n_train=n)["train"]
+    seen = []
+    for cuts in ([0, n], list(range(n + 1)), [0, 3, 4, n]):
+        one_session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
+        state, counts = initial_state(lowered, SEED), []
+        stats = {"runs": state.stats, "session": state.stats}
+        activity = np.zeros(4, np.int64)
+        for first, end in zip(cuts, cuts[1:], strict=False):
+            piece = raster.slice(slice(first, end))
+            arguments: dict[str, Any] = {
+                "phase": "train", "seed": SEED, "first": first, "n_presentations": n,
+            }  # fmt: skip
+            result = run(lowered, state, piece, kernel=kernel, **arguments)
+            again = one_session.run(piece, **arguments)
+            assert result.counts.tolist() == again.counts.tolist()
+            counts.append(result.counts)
+            activity += result.activity
+            stats = {
+                "runs": merge_stats(stats["runs"], result.stats),
+                "session": merge_stats(stats["session"], again.stats),
+            }
+        whole = RunResult(np.concatenate(counts), stats["runs"], activity, kernel, {})
+        seen.append(bits_of(whole, state))
+        stored = initial_state(lowered, 0)
+        one_session.store(stored)
+        seen.append(bits_of(RunResult(whole.counts, stats["session"], activity, kernel, {}), stored))
+    assert seen[0]["activity"][2] > 10
+    for other in seen[1:]:
+        assert differing(seen[0], other) == []
+
+
+@pytest.mark.parametrize("kernel", ["generic", "fast"])
+def test_each_image_alone_is_the_pass(kernel: str) -> None:
+    """In labelling and test no image leaves anything behind for the next."""
+    spec = load_network("tinysnn-wta", recipe="digits", settings={"formats.v_mem.rounding": "stochastic"})
+    lowered = lower(spec)
+    raster = rasters_of(spec, n_other=6)["test"]
+    session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
+    whole = session.run(raster, phase="test", seed=SEED)
+    parts = [session.run(raster.slice([i]), phase="test", seed=SEED, first=i) for i in (4, 0, 5, 1, 3, 2)]
+    assert whole.counts[[4, 0, 5, 1, 3, 2]].tolist() == [part.counts[0].tolist() for part in parts]
+    stats = parts[0].stats
+    for part in parts[1:]:
+        stats = merge_stats(stats, part.stats)
+    assert stats.tolist() == whole.stats.tolist()
+    assert sum(part.activity for part in parts).tolist() == whole.activity.tolist()
+
+
+def dense_raster(spec: NetworkSpec, per_step: int, n_images: int) -> Raster:
+    """A raster with about ``per_step`` events in every step, several of one input among them."""
+    rng = np.random.default_rng(per_step)
+    shape = (n_images, spec.encoding.n_steps, spec.network.inputs)
+    return Raster.from_dense(rng.poisson(per_step / spec.network.inputs, shape))
+
+
+def test_a_session_moves_to_denser_rasters() -> None:
+    """From 16-bit to 32-bit lanes in the middle of a training, without a bit's difference."""
+    spec = load_network("tinysnn-wta", recipe="digits")
+    lowered = lower(spec)
+    rasters = [dense_raster(spec, per_step, 2) for per_step in (4, 60, 300, 5)]
+    session = open_session(lowered, initial_state(lowered, SEED), rasters[0])
+    state, kernels = initial_state(lowered, SEED), []
+    for place, raster in enumerate(rasters):
+        arguments: dict[str, Any] = {"phase": "train", "seed": SEED, "first": 2 * place, "n_presentations": 8}
+        if raster.max_events_per_step > session.max_events:
+            with pytest.raises(SpecError, match=f"{raster.max_events_per_step} events in one step"):
+                session.run(raster, **arguments)
+        fitting = session.fitting(raster)
+        assert (fitting is session) == (raster.max_events_per_step <= session.max_events)
+        session = fitting
+        kernels.append(session.kernel)
+        fast = session.run(raster, **arguments)
+        slow = run(lowered, state, raster, kernel="generic", **arguments)
+        stored = initial_state(lowered, 0)
+        session.store(stored)
+        assert differing(bits_of(slow, state), bits_of(fast, stored)) == []
+        assert slow.activity[1] > 0
+    assert kernels == ["fast w8 l16", "fast w8 l16", "fast w8 l32", "fast w8 l32"]
+
+
+# --- Threads -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", ["generic", "fast"])
+def test_two_threads_on_one_session(kernel: str) -> None:
+    spec = load_network("tinysnn-wta", recipe="digits", settings={"formats.v_mem.rounding": "stochastic"})
+    lowered = lower(spec)
+    raster = rasters_of(spec, n_other=64)["test"]
+    session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
+    parts = [raster.slice(slice(i, i + 4)) for i in range(0, 64, 4)]
+
+    def show(place: int) -> RunResult:
+        return session.run(parts[place], phase="test", seed=SEED, first=4 * place)
+
+    serial = [show(place) for place in range(len(parts))]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(3):
+            for one, other in zip(serial, pool.map(show, range(len(parts))), strict=True):
+                assert one.counts.tolist() == other.counts.tolist()
+                assert one.stats.tolist() == other.stats.tolist()
+                assert one.activity.tolist() == other.activity.tolist()
+
+
+def test_two_trainings_at_once() -> None:
+    spec = load_network("tinysnn-wta", recipe="digits")
+    lowered = lower(spec)
+    raster = rasters_of(spec, n_train=60)["train"]
+
+    def train(seed: int) -> Bits:
+        state = initial_state(lowered, seed)
+        result = run(lowered, state, raster, phase="train", seed=seed, n_presentations=60)
+        return bits_of(result, state)
+
+    serial = [train(seed) for seed in range(4)]
+    assert differing(serial[0], serial[1]) != []
+    with ThreadPoolExecutor(2) as pool:
+        for one, other in zip(serial, pool.map(train, range(4)), strict=True):
+            assert differing(one, other) == []
+
+
+def test_the_float_twin_learns_in_pieces_too() -> None:
+    spec = load_network("tinysnn-wta", recipe="digits")
+    lowered = lower(spec)
+    raster = rasters_of(spec, n_train=6)["train"]
+    whole, pieces = initial_float_state(lowered, SEED), initial_float_state(lowered, SEED)
+    session = open_session(lowered, whole, raster)
+    counts = session.run(raster, phase="train", seed=SEED, n_presentations=6).counts
+    session.store(whole)
+    session = open_session(lowered, pieces, raster)
+    parts = [
+        session.run(raster.slice([i]), phase="train", seed=SEED, first=i, n_presentations=6).counts
+        for i in range(6)
+    ]
+    session.store(pieces)
+    assert np.concatenate(parts).tolist() == counts.tolist()
+    for name in ("weight", "theta", "v_th"):
+        assert getattr(whole, name).tobytes() == getattr(pieces, name).tobytes()
+
+
+# --- The comparison itself can fail --------------------------------------------------------------------
+
+
+def coarse() -> tuple[Lowered, dict[str, Raster]]:
+    """A busy network with coarse words, so that the last bit of any of them decides something."""
+    spec = load_network(
+        "tinysnn-wta", recipe="digits", neurons=20, weight="u0.3", v_mem="s8.2", v_th="s8.2", theta="u8.4"
+    )
+    return lower(spec), rasters_of(spec, n_train=20, n_other=20)
+
+
+def present(session: Any, rasters: dict[str, Raster], phase: str) -> Bits:
+    """Bits of one pass, read from the results alone: not from the words that were changed."""
+    raster = rasters[phase]
+    result = session.run(raster, phase=phase, seed=SEED, n_presentations=raster.n_images)
+    return {"counts": result.counts, "stats": result.stats, "activity": result.activity}
+
+
+@pytest.mark.parametrize("phase", ["train", "test"])
+def test_the_coarse_network_agrees(phase: str) -> None:
+    lowered, rasters = coarse()
+    seen = [
+        present(open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel=kernel), rasters, phase)
+        for kernel in ("generic", "fast")
+    ]
+    assert differing(*seen) == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "register"),
+    [("train", "weight"), ("train", "theta"), ("train", "v_th"), ("test", "weight"), ("test", "v_th")],
+)
+def test_a_flipped_last_bit_is_noticed(phase: str, register: str) -> None:
+    lowered, rasters = coarse()
+    session = open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel="generic")
+    expected = present(session, rasters, phase)
+    state = initial_state(lowered, SEED)
+    busiest = int(expected["counts"].sum(axis=0).argmax())
+    words = getattr(state, register)
+    words[(most_active_input(rasters[phase]), busiest) if register == "weight" else busiest] ^= 1
+    faulty = open_session(lowered, state, rasters[phase], kernel="fast")
+    assert differing(expected, present(faulty, rasters, phase)) != []
+
+
+@pytest.mark.parametrize(
+    ("phase", "storage"),
+    [
+        ("train", "rows"), ("train", "master"), ("train", "v_th"), ("train", "theta"),
+        ("test", "rows"), ("test", "v_th"),
+    ],
+)  # fmt: skip
+def test_a_flipped_last_bit_of_the_fast_storage_is_noticed(phase: str, storage: str) -> None:
+    lowered, rasters = coarse()
+    session = open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel="generic")
+    expected = present(session, rasters, phase)
+    faulty: Any = open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel="fast")
+    busiest = int(expected["counts"].sum(axis=0).argmax())
+    source = most_active_input(rasters[phase])
+    place = {"rows": (source, faulty.columns[busiest]), "master": (busiest, source)}.get(storage, busiest)
+    getattr(faulty, storage)[place] ^= 1
+    assert differing(expected, present(faulty, rasters, phase)) != []
+
+
+def most_active_input(raster: Raster) -> int:
+    return int(np.bincount(raster.inputs, minlength=raster.n_inputs).argmax())
