@@ -89,12 +89,18 @@ def one_core(images: np.ndarray, name: str, neurons: int, n_images: int) -> list
         ("encode", spikes, n_images),
         ("train, encoding included", train, n_images),
         ("infer, encoding included", infer, n_images),
-        ("train, raster shared", lambda: session.run(raster, phase="train", seed=0, n_presentations=n_images), n_images),
+        (
+            "train, raster shared",
+            lambda: session.run(raster, phase="train", seed=0, n_presentations=n_images),
+            n_images,
+        ),
         ("infer, raster shared", lambda: session.run(raster, phase="test", seed=0), n_images),
         ("train float64 twin, raster shared", train_float, n_images // 8),
     ):
         found = rates(work, count)
-        rows.append({"network": name, "neurons": neurons, "what": what, "kernel": session.kernel, "rates": found})
+        rows.append(
+            {"network": name, "neurons": neurons, "what": what, "kernel": session.kernel, "rates": found}
+        )
         print(f"{name:12} N={neurons:<5} {what:34} {spread(found)}", flush=True)
     return rows
 
@@ -103,7 +109,9 @@ def threads(images: np.ndarray, neurons: int, n_images: int) -> None:
     """Measure two threads against one: inference of one network, and two networks trained at once."""
     spec = load("tinysnn-wta", neurons)
     lowered = lower(spec)
-    raster = encode(images[:n_images], encoding_tables(spec.encoding), spikes="poisson", phase="train", seed=0)
+    raster = encode(
+        images[:n_images], encoding_tables(spec.encoding), spikes="poisson", phase="train", seed=0
+    )
     chunks = [raster.slice(slice(i, i + 64)) for i in range(0, n_images, 64)]
     session = open_session(lowered, initial_state(lowered, 0), raster)
     for what in ("inference, chunks from one queue", "two networks trained at once"):
@@ -117,10 +125,18 @@ def threads(images: np.ndarray, neurons: int, n_images: int) -> None:
                     if what.startswith("inference"):
                         list(pool.map(lambda part: session.run(part, phase="test", seed=0), chunks))
                     else:
-                        list(pool.map(lambda net: net.run(raster, phase="train", seed=0, n_presentations=n_images), nets))
+                        list(
+                            pool.map(
+                                lambda net: net.run(raster, phase="train", seed=0, n_presentations=n_images),
+                                nets,
+                            )
+                        )
                     seconds.append(time.perf_counter() - began)
             ratios.append(seconds[0] / seconds[1])
-        print(f"two threads, {what}: x{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})", flush=True)
+        print(
+            f"two threads, {what}: x{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
+            flush=True,
+        )
 
 
 START = """
@@ -149,13 +165,20 @@ def compilation() -> None:
             output = subprocess.run(
                 [sys.executable, "-c", START], env=environment, check=True, capture_output=True, text=True
             ).stdout.split()
-            print(f"kernel cache {what}: import {float(output[0]):.2f} s, kernels ready {float(output[1]):.2f} s", flush=True)
+            print(
+                f"kernel cache {what}: import {float(output[0]):.2f} s, kernels ready {float(output[1]):.2f} s",
+                flush=True,
+            )
 
 
 def main() -> None:
     """Run all measurements and print them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, help="folder with the MNIST files (default: TINYSNN_DATA, cache)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="folder with the MNIST files (default: TINYSNN_DATA, cache)"
+    )
     parser.add_argument("--neurons", type=int, nargs="+", default=[100, 400, 1600])
     parser.add_argument("--images", type=int, default=2000, help="images per repeat at N = 400")
     parser.add_argument("--out", type=Path, help="also write the rows as CSV")

@@ -20,7 +20,12 @@ from tinysnn_hw.spec.registers import register_formats
 CARRIER_BITS = 63
 """Widest intermediate: one bit below the int64 of the generic kernel, for the bias of a rounding."""
 
-_LEAKS = {"none": P.LEAK_NONE, "shift": P.LEAK_SHIFT, "multiply": P.LEAK_MULTIPLY, "subtract": P.LEAK_SUBTRACT}
+_LEAKS = {
+    "none": P.LEAK_NONE,
+    "shift": P.LEAK_SHIFT,
+    "multiply": P.LEAK_MULTIPLY,
+    "subtract": P.LEAK_SUBTRACT,
+}
 _FORGETS = {"none": P.FORGET_NONE, "subtract": P.FORGET_SUBTRACT, "multiply": P.FORGET_MULTIPLY}
 
 
@@ -107,7 +112,9 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     sym = fm.v_mem.overflow == Overflow.SATURATE_SYMMETRIC
     v_min = -v.raw_max if sym else v.raw_min
     if acc_width < 2:
-        raise SpecError(f"formats.v_mem = {v}: the accumulator (v_mem's integer bits, {acc_frac} fraction bits) is empty")
+        raise SpecError(
+            f"formats.v_mem = {v}: the accumulator (v_mem's integer bits, {acc_frac} fraction bits) is empty"
+        )
     th_frac = max(th.frac_bits, theta.frac_bits, P.THRESHOLD_BITS)
     cmp_frac = max(v.frac_bits, th.frac_bits)
     _require(spec, "v_mem", v, "neuron.v_reset", neuron.v_reset)
@@ -138,7 +145,9 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     w_low = min(constant(learning.w_init_low, w.frac_bits), w_max)
     w_high = min(constant(learning.w_init_high, w.frac_bits), w_max + 1)
     if learning.weight_sum is not None and constant(learning.weight_sum, w.frac_bits) < 1:
-        raise SpecError(f"learning.weight_sum = {learning.weight_sum:g} is below one LSB of formats.weight = {w}")
+        raise SpecError(
+            f"learning.weight_sum = {learning.weight_sum:g} is below one LSB of formats.weight = {w}"
+        )
     down = 0.0
     if neuron.theta_forget == "subtract":
         down = neuron.theta_plus * neuron.theta_forget_spikes / spec.network.neurons
@@ -346,10 +355,16 @@ def _prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
     proofs = (
         Proof("input sum", 0, total),
         Proof("accumulator before saturation", v_low, v_high + total),
-        Proof("leak product", -(p.mem.acc_max + 1) * decay, p.mem.acc_max * decay + (1 << (P.DECAY_BITS + p.mem.v_shift))),
+        Proof(
+            "leak product",
+            -(p.mem.acc_max + 1) * decay,
+            p.mem.acc_max * decay + (1 << (P.DECAY_BITS + p.mem.v_shift)),
+        ),
         Proof("threshold comparison", *_margin(p)),
         Proof("theta decay", 0, p.thr.theta_max << P.THETA_DECAY_BITS),
-        Proof("threshold sum", 0, p.thr.th_base + (p.thr.theta_max << p.thr.theta_sum_shift) + p.thr.theta_plus),
+        Proof(
+            "threshold sum", 0, p.thr.th_base + (p.thr.theta_max << p.thr.theta_sum_shift) + p.thr.theta_plus
+        ),
         Proof("trace product", 0, p.tra.x_max * decay + (events << (p.syn.x_frac + P.DECAY_BITS))),
         Proof("count product", 0, p.tra.c_max << (P.DECAY_BITS + p.syn.x_frac + 1)),
         Proof("weight update", -step, (p.syn.w_max << grid) + step + (1 << grid)),

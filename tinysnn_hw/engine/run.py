@@ -109,7 +109,9 @@ def initial_state(lowered: Lowered, seed: int) -> NetworkState:
 
     p = lowered.params
     state = NetworkState(
-        np.zeros((p.n_inputs, p.n_neurons), np.int64), np.zeros(p.n_neurons, np.int64), np.zeros(p.n_neurons, np.int64)
+        np.zeros((p.n_inputs, p.n_neurons), np.int64),
+        np.zeros(p.n_neurons, np.int64),
+        np.zeros(p.n_neurons, np.int64),
     )
     generic.initialize(p, np.uint32(seed), state.weight, state.theta, state.v_th, state.stats)
     return state
@@ -121,7 +123,9 @@ def initial_float_state(lowered: Lowered, seed: int) -> FloatState:
 
     p = lowered.params
     state = FloatState(np.zeros((p.n_inputs, p.n_neurons)), np.zeros(p.n_neurons), np.zeros(p.n_neurons))
-    float64.initialize(p, float64.float_params(lowered), np.uint32(seed), state.weight, state.theta, state.v_th)
+    float64.initialize(
+        p, float64.float_params(lowered), np.uint32(seed), state.weight, state.theta, state.v_th
+    )
     return state
 
 

@@ -18,8 +18,10 @@ from tinysnn_hw.engine.cpu.fast_learning import (
     learn_row,
     normalize_row,
 )
+from tinysnn_hw.engine.cpu.fire import find_winner, inhibit
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
-from tinysnn_hw.engine.cpu.lanes import TILE, find_winner, inhibit, lif_pass
+from tinysnn_hw.engine.cpu.integrate import lif_pass
+from tinysnn_hw.engine.cpu.lanes import TILE
 from tinysnn_hw.engine.cpu.plan import padded
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
@@ -81,15 +83,17 @@ def make_scratch(p, lane):
 
 @njit(cache=True, nogil=True)
 def run_images(
-    p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale, bias, w_bias, w_norm_bias, x_bias, theta_bias,
+    p, biases, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale,
     rows, columns, master, scratch, theta, v_th, counts, stats, activity,
 ):  # fmt: skip
-    """Run images one after another; learn in place when ``learn``.  Arguments as in `generic.run_images`, and
+    """Run images one after another; learn in place when ``learn``.
+
+    Arguments are those of `generic.run_images`, and those below.
 
     Parameters
     ----------
-    bias, w_bias, w_norm_bias, x_bias, theta_bias : tuples of three int64
-        `rounding_bias` of the `v_mem` cut, weight update, normalisation, trace and per-image `theta`.
+    biases : Biases
+        What each deterministic rounding adds before its shift.
     rows : uint8 or uint16 [n_inputs, padded(n_neurons)]
         Weights on the accumulator grid, neuron ``j`` at column ``columns[j]``.
     columns : int64[n_neurons]
@@ -98,7 +102,9 @@ def run_images(
     scratch : tuple of arrays
         `make_scratch`; not shared between threads.
     """
-    v, th_lane, peak, sums, noise, n_post, n_window, learned, x_pre, c_pre, slot_of, active, trace, ring = scratch
+    v, th_lane, peak, sums, noise, n_post, n_window, learned, x_pre, c_pre, slot_of, active, trace, ring = (
+        scratch
+    )
     n = p.n_neurons
     n_padded = rows.shape[1]
     wide = v.itemsize == 4
@@ -149,12 +155,27 @@ def run_images(
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
             if learn and n_active > 0:
-                decay_trace(p.tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, x_bias, stats)
+                decay_trace(
+                    p.tra,
+                    seed,
+                    presentation,
+                    t,
+                    inputs,
+                    begin,
+                    end,
+                    slot_of,
+                    active,
+                    trace,
+                    n_active,
+                    biases.x_pre,
+                    stats,
+                )
             if stochastic:
                 _fill_noise(p.mem, chain(key_image, np.uint32(t)), noise)
             outcome = lif_pass(
                 v, th_lane, peak, sums, noise, rows, inputs, begin, end, n_tiles, n_padded,
-                p.mem.leak, p.mem.leak_shift, leak_mul, leak_sub, p.mem.acc_max, p.mem.v_shift, v_top, bias[0], bias[1], bias[2],
+                p.mem.leak, p.mem.leak_shift, leak_mul, leak_sub, p.mem.acc_max, p.mem.v_shift, v_top,
+                biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
             )  # fmt: skip
             n_high += outcome >> 1
             winner = np.int64(-1)
@@ -203,7 +224,18 @@ def run_images(
                 next_update += p.update_steps
                 if p.trace == P.TRACE_WINDOW:
                     advance_counts(
-                        p.tra, seed, presentation, u, inputs, window_begin, end, x_scale, c_pre, x_pre, x_bias, stats
+                        p.tra,
+                        seed,
+                        presentation,
+                        u,
+                        inputs,
+                        window_begin,
+                        end,
+                        x_scale,
+                        c_pre,
+                        x_pre,
+                        biases.x_pre,
+                        stats,
                     )
                     window_begin = end
                 elif n_active > 0:
@@ -216,7 +248,9 @@ def run_images(
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
-                        learn_row(p.syn, seed, presentation, u, j, k_eta, master[j], x_pre, w_bias, stats)
+                        learn_row(
+                            p.syn, seed, presentation, u, j, k_eta, master[j], x_pre, biases.weight, stats
+                        )
                         column = columns[j]
                         for i in range(p.n_inputs):
                             rows[i, column] = np.int64(master[j, i]) << p.mem.sum_shift
@@ -229,13 +263,13 @@ def run_images(
             if p.syn.weight_sum > 0:
                 for j in range(n):
                     if learned[j]:
-                        normalize_row(p.syn, seed, presentation, j, master[j], w_norm_bias, stats)
+                        normalize_row(p.syn, seed, presentation, j, master[j], biases.normalize, stats)
                         column = columns[j]
                         for i in range(p.n_inputs):
                             rows[i, column] = np.int64(master[j, i]) << p.mem.sum_shift
                         activity[P.ACT_NORMALIZATIONS] += 1
             if p.thr.theta_forget != P.FORGET_NONE:
-                forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, theta_bias, stats)
+                forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, biases.theta, stats)
                 for j in range(n):
                     th_lane[j] = threshold_lane(p.mem, v_th[j], lane_max)
     for k in range(TILE):

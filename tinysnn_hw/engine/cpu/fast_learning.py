@@ -180,7 +180,9 @@ def _decay_drawn(trace, active, mul, key, bits):
 
 
 @njit(cache=True, inline="always")
-def decay_trace(tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats):
+def decay_trace(
+    tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats
+):
     """Decay the exponential trace of the inputs that spike in this image, then add the step's events.
 
     A silent input's trace is 0 and stays 0.  Adding whole events after the cut gives the bits of adding them
@@ -189,7 +191,9 @@ def decay_trace(tra, seed, presentation, t, inputs, begin, end, slot_of, active,
     mul = np.int32(tra.trace_mul)
     if tra.x_rounding == _STOCHASTIC:
         key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
-        _decay_drawn(trace[:n_active], active[:n_active], mul, key, np.uint32(min(P.DECAY_BITS, tra.x_rand_bits)))
+        _decay_drawn(
+            trace[:n_active], active[:n_active], mul, key, np.uint32(min(P.DECAY_BITS, tra.x_rand_bits))
+        )
     else:
         _decay(trace[:n_active], mul, np.int32(bias[0]), np.int32(bias[2]))
     unit = np.int64(1) << tra.x_frac

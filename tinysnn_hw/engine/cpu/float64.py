@@ -86,7 +86,9 @@ def initialize(p, f, seed, weight, theta, v_th):
     for j in range(p.n_neurons):
         column = chain(key, np.uint32(j))
         for i in range(p.n_inputs):
-            weight[i, j] = f.w_init_low + (f.w_init_high - f.w_init_low) * (np.float64(chain(column, np.uint32(i))) / 4294967296.0)
+            weight[i, j] = f.w_init_low + (f.w_init_high - f.w_init_low) * (
+                np.float64(chain(column, np.uint32(i))) / 4294967296.0
+            )
         if f.weight_sum > 0.0:
             _normalize(f, weight, j)
         theta[j] = 0.0
@@ -117,7 +119,7 @@ def _learn_column(p, f, j, k_eta, weight, x_pre):
 def run_images(
     p, f, learn, offsets, inputs, eta, inhibition, full, weight, theta, v_th, counts, activity
 ):  # fmt: skip
-    """Run images one after another; arrays as in `generic.run_images`, real ones float64, ``eta`` and ``inhibition`` per image."""
+    """Run images one after another; arrays as in `generic.run_images`, those of real numbers float64."""
     n, m = p.n_neurons, p.n_inputs
     v = np.zeros(n)
     total = np.zeros(n)

@@ -73,7 +73,9 @@ def forget_theta(thr, n_steps, seed, presentation, theta, v_th, stats):
             n = max((theta[j] << thr.theta_sum_shift) - thr.theta_down, 0)
             theta[j] = write_theta(thr, n, thr.theta_sum_shift, thr.theta_max, draw, stats)
         else:
-            theta[j] = write_theta(thr, theta[j] * thr.theta_mul, P.THETA_DECAY_BITS, thr.theta_max, draw, stats)
+            theta[j] = write_theta(
+                thr, theta[j] * thr.theta_mul, P.THETA_DECAY_BITS, thr.theta_max, draw, stats
+            )
         v_th[j] = write_v_th(thr, theta[j], chain(key_th, np.uint32(j)), stats)
 
 
@@ -94,7 +96,9 @@ def read_x_pre(tra, seed, presentation, u, x_scale, c_pre, x_pre, stats):
     key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
     for i in range(x_pre.shape[0]):
         draw = chain(key, np.uint32(i))
-        rounded = round_shift(np.int64(c_pre[i]) * x_scale[u], P.DECAY_BITS, tra.x_rounding, draw, tra.x_rand_bits)
+        rounded = round_shift(
+            np.int64(c_pre[i]) * x_scale[u], P.DECAY_BITS, tra.x_rounding, draw, tra.x_rand_bits
+        )
         rounded = min(rounded, tra.x_one)
         x_pre[i] = rounded
         note(stats, P.STAT_X_PRE, rounded, 0)
@@ -210,8 +214,7 @@ def _inhibit(mem, winner, inhibition, v, held, stats):
 def run_images(
     p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale,
     weight, theta, v_th, counts, stats, activity,
-    record, rec_v_mem, rec_refractory, rec_v_th, rec_theta, rec_n_post, rec_n_window, rec_x_pre, rec_c_pre,
-    rec_winner, rec_weight,
+    record, records,
 ):  # fmt: skip
     """Run images one after another; learn in place when ``learn``.
 
@@ -235,8 +238,14 @@ def run_images(
     stats : int64[5, 4]
     activity : int64[4]
     record : bool
-        Whether to fill the ``rec_`` arrays [image, step, register index] (sized 1 otherwise).
+        Whether to fill ``records``.
+    records : tuple of int64 arrays
+        `v_mem`, refractory count, `v_th`, `theta`, `n_post`, `n_window`, `x_pre`, `c_pre`, each
+        [image, step, index]; the weights [image, input, neuron]; the winner [image, step].  Of any size
+        if nothing is recorded.
     """
+    (rec_v_mem, rec_refractory, rec_v_th, rec_theta, rec_n_post, rec_n_window, rec_x_pre, rec_c_pre,
+     rec_weight, rec_winner) = records  # fmt: skip
     n, m = p.n_neurons, p.n_inputs
     v = np.zeros(n, np.int64)
     total = np.zeros(n, np.int64)

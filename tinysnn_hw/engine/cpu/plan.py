@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,32 @@ class LanePlan:
         return f"fast w{8 * self.row.itemsize} l{8 * self.lane.itemsize}"
 
 
+class Biases(NamedTuple):
+    """`rounding_bias` of every cut of the fast kernel."""
+
+    v_mem: tuple[int, int, int]
+    weight: tuple[int, int, int]
+    normalize: tuple[int, int, int]
+    x_pre: tuple[int, int, int]
+    theta: tuple[int, int, int]
+    """The cut at the end of an image."""
+
+
+def rounding_biases(p: Params) -> Biases:
+    """Return the biases of a network's rounding modes at the shifts of their cuts."""
+    v_shift = p.mem.v_shift + (P.DECAY_BITS if p.mem.leak == P.LEAK_MULTIPLY else 0)
+    multiply = p.thr.theta_forget == P.FORGET_MULTIPLY
+    return Biases(
+        v_mem=P.rounding_bias(p.mem.v_rounding, v_shift),
+        weight=P.rounding_bias(p.syn.w_rounding, p.syn.x_frac + p.syn.eta_frac),
+        normalize=P.rounding_bias(p.syn.w_rounding, P.DECAY_BITS),
+        x_pre=P.rounding_bias(p.tra.x_rounding, P.DECAY_BITS),
+        theta=P.rounding_bias(
+            p.thr.theta_rounding, P.THETA_DECAY_BITS if multiply else p.thr.theta_sum_shift
+        ),
+    )
+
+
 def padded(n: int) -> int:
     """Return ``n`` rounded up to whole tiles."""
     return -(-n // TILE) * TILE
@@ -57,9 +84,9 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
 
     The bounds, with ``L`` lane bits and ``total = max_events * w_max << sum_shift``:
 
-    - the accumulator fits the lane (30 bits of a 32-bit one), and ``total`` is below half its range: then one saturating addition per step is exact,
-      the sums of paired weights never carry, and a held neuron, parked at the lowest lane value, can neither
-      fire nor saturate nor raise the peak;
+    - the accumulator fits the lane (30 bits of a 32-bit one), and ``total`` is below half its range: then one
+      saturating addition per step is exact, the sums of paired weights never carry, and a held neuron, parked at
+      the lowest lane value, can neither fire nor saturate nor raise the peak;
     - the leak product plus its rounding bias fits twice the lane;
     - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low saturation;
     - a weight update fits 62 bits, a trace product 31 bits.

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu import float64, generic
-from tinysnn_hw.engine.cpu.plan import column_positions, padded
+from tinysnn_hw.engine.cpu.plan import column_positions, padded, rounding_biases
 from tinysnn_hw.engine.lower import Lowered
 from tinysnn_hw.engine.run import (
     FloatState,
@@ -93,7 +93,13 @@ class CpuSession:
     """
 
     def __init__(
-        self, lowered: Lowered, state: NetworkState, *, kernel: str = "auto", max_events: int, record: bool = False
+        self,
+        lowered: Lowered,
+        state: NetworkState,
+        *,
+        kernel: str = "auto",
+        max_events: int,
+        record: bool = False,
     ) -> None:
         plan = None if kernel == "generic" or record else choose_plan(lowered, max_events)
         if kernel == "fast" and plan is None:
@@ -134,13 +140,19 @@ class CpuSession:
             return self
         state = self.state()
         return CpuSession(
-            self.lowered, state, kernel=self.requested, max_events=2 * raster.max_events_per_step, record=self.record
+            self.lowered,
+            state,
+            kernel=self.requested,
+            max_events=2 * raster.max_events_per_step,
+            record=self.record,
         )
 
     def state(self) -> NetworkState:
         """Return the registers that outlive an image."""
         p = self.lowered.params
-        state = NetworkState(np.zeros((p.n_inputs, p.n_neurons), np.int64), self.theta.copy(), self.v_th.copy())
+        state = NetworkState(
+            np.zeros((p.n_inputs, p.n_neurons), np.int64), self.theta.copy(), self.v_th.copy()
+        )
         self.store(state)
         return state
 
@@ -158,53 +170,46 @@ class CpuSession:
         n_images = raster.n_images
         pieces = schedule_pieces(self.lowered, phase, first, n_images, n_presentations)
         if pieces is None:
-            eta, inhibition = np.zeros(n_images, np.int64), np.full(n_images, self.lowered.inhibition_full, np.int64)
+            eta, inhibition = (
+                np.zeros(n_images, np.int64),
+                np.full(n_images, self.lowered.inhibition_full, np.int64),
+            )
         else:
             eta, inhibition = self.lowered.eta[pieces], self.lowered.inhibition[pieces]
         counts = np.zeros((n_images, p.n_neurons), np.uint16)
         stats = empty_stats()
         activity = np.zeros(len(P.ACTIVITY), np.int64)
         learn = phase == "train"
-        head = (p, learn, P.PHASES[phase], np.uint32(seed), first, raster.offsets, raster.inputs, eta, inhibition)
-        trace: dict[str, np.ndarray] = {}
+        inputs = (
+            learn, P.PHASES[phase], np.uint32(seed), first, raster.offsets, raster.inputs, eta, inhibition
+        )  # fmt: skip
+        trace = self._empty_trace(n_images if self.record else 0)
         if self.plan is None:
-            if self.record:
-                trace = self._empty_trace(n_images)
-            none3 = np.zeros((1, 1, 1), np.int64)
-            none2 = np.zeros((1, 1), np.int64)
             generic.run_images(
-                *head, self.lowered.x_scale, self.weight, self.theta, self.v_th, counts, stats, activity, self.record,
-                *(trace.get(name, none3) for name in (*_RECORDED, "x_pre", "c_pre")),
-                trace.get("winner", none2), trace.get("weight", none3),
+                p, *inputs, self.lowered.x_scale, self.weight, self.theta, self.v_th, counts, stats, activity,
+                self.record, tuple(trace.values()),
             )  # fmt: skip
         else:
             from tinysnn_hw.engine.cpu import fast
 
-            cut = p.mem.v_shift + (P.DECAY_BITS if p.mem.leak == P.LEAK_MULTIPLY else 0)
             fast.run_images(
-                *head, self.lowered.x_scale,
-                P.rounding_bias(p.mem.v_rounding, cut), P.rounding_bias(p.syn.w_rounding, p.syn.x_frac + p.syn.eta_frac),
-                P.rounding_bias(p.syn.w_rounding, P.DECAY_BITS), P.rounding_bias(p.tra.x_rounding, P.DECAY_BITS),
-                P.rounding_bias(
-                    p.thr.theta_rounding,
-                    P.THETA_DECAY_BITS if p.thr.theta_forget == P.FORGET_MULTIPLY else p.thr.theta_sum_shift,
-                ),
-                self.rows, self.columns, self.master, fast.make_scratch(p, self.plan.lane), self.theta, self.v_th,
-                counts, stats, activity,
+                p, rounding_biases(p), *inputs, self.lowered.x_scale, self.rows, self.columns, self.master,
+                fast.make_scratch(p, self.plan.lane), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
         for row, frozen in ((P.STAT_WEIGHT, self._weights()), (P.STAT_V_TH, self.v_th)):
             stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(frozen.min()))
             stats[row, P.STAT_MAX] = max(stats[row, P.STAT_MAX], int(frozen.max()))
         check_overflow(self.lowered, stats)
-        return RunResult(counts, stats, activity, self.kernel, trace)
+        return RunResult(counts, stats, activity, self.kernel, trace if self.record else {})
 
     def _weights(self) -> np.ndarray:
         return self.weight if self.plan is None else self.master
 
     def _empty_trace(self, n_images: int) -> dict[str, np.ndarray]:
+        """Return the arrays of `generic.run_images`'s ``records``, by name and in its order."""
         p = self.lowered.params
         trace = {name: np.zeros((n_images, p.n_steps, p.n_neurons), np.int64) for name in _RECORDED}
         trace |= {name: np.zeros((n_images, p.n_steps, p.n_inputs), np.int64) for name in ("x_pre", "c_pre")}
-        trace["winner"] = np.zeros((n_images, p.n_steps), np.int64)
         trace["weight"] = np.zeros((n_images, p.n_inputs, p.n_neurons), np.int64)
+        trace["winner"] = np.zeros((n_images, p.n_steps), np.int64)
         return trace
