@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from tinysnn_hw.data.raster import Raster
+from tinysnn_hw.data.raster import Raster, first_bad_row
 from tinysnn_hw.errors import DataError
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.spec.network import EncodingSpec
@@ -66,7 +66,8 @@ def encoding_tables(spec: EncodingSpec) -> EncodingTables:
     pixel = np.arange(1, 256) / 255.0
     events_per_step = spec.rate_max_hz * spec.dt * pixel**spec.intensity_exponent
     interval = np.zeros(256, np.int64)
-    interval[1:] = np.minimum(np.rint(65536.0 / events_per_step), float(_INTERVAL_MAX)).astype(np.int64)
+    with np.errstate(divide="ignore", over="ignore"):  # a rate that is all but 0 has the longest interval
+        interval[1:] = np.minimum(np.rint(65536.0 / events_per_step), float(_INTERVAL_MAX)).astype(np.int64)
     size = 1 << QUANTILE_BITS
     quantile = np.rint(-np.log((np.arange(size) + 0.5) / size) * size).astype(np.int64)
     unit = 1 << GAIN_BITS
@@ -124,8 +125,13 @@ def encode(
         raise DataError(f"phase = {phase!r}; allowed: {', '.join(_PHASES)}")
     if spikes not in ("poisson", "regular"):
         raise DataError(f"spikes = {spikes!r}; allowed: poisson, regular")
+    if not 0 <= seed < 1 << 32:
+        raise DataError(f"seed = {seed}; 0 to {(1 << 32) - 1} is allowed")
     if order is None:
         order = np.arange(len(images), dtype=np.int64)
+    bad = first_bad_row(order, len(images))
+    if bad is not None:
+        raise DataError(f"order: position {bad} selects image {order[bad]}; 0 to {len(images) - 1} is allowed")
     images = np.ascontiguousarray(images).view()
     images.flags.writeable = False  # one Numba specialisation, whoever owns the array
     spike_purpose, phase_purpose = _PHASES[phase]

@@ -224,6 +224,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         x_rand_bits=fm.x_pre.rand_bits,
         trace_mul=constant(math.exp(-1.0 / learning.tau_trace), P.DECAY_BITS),
         c_max=formats["c_pre"].raw_max,
+        narrow_counts=0,
     )
     values = Params(
         n_inputs=spec.network.inputs,
@@ -240,7 +241,9 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     )
     grid, pull = syn.x_frac + syn.eta_frac, max_potentiation(values) * int(eta.max()) * tra.x_max * w_max
     syn = syn._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
-    values = values._replace(syn=syn)
+    x_scale = _x_scale(spec, values, n_updates)
+    largest = int(x_scale.max(initial=0)) * tra.c_max + (1 << P.DECAY_BITS)
+    values = values._replace(syn=syn, tra=tra._replace(narrow_counts=int(largest < 1 << 31)))
     events = 16 * spec.network.inputs if max_events is None else max_events
     return Lowered(
         spec=spec,
@@ -248,7 +251,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         eta=eta,
         inhibition=_inhibition_table(spec, v),
         inhibition_full=constant(spec.inhibition.strength, v.frac_bits),
-        x_scale=_x_scale(spec, values, n_updates),
+        x_scale=x_scale,
         formats=formats,
         proofs=_prove(values, int(eta.max()), events),
     )

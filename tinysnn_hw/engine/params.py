@@ -136,6 +136,7 @@ class TraceParams(NamedTuple):
     x_rand_bits: int
     trace_mul: int
     c_max: int
+    narrow_counts: int
 
 
 class Params(NamedTuple):

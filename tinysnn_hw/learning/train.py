@@ -78,6 +78,8 @@ def train(
     check_data(network, data)
     if arithmetic not in ARITHMETICS:
         raise SpecError(f"arithmetic = {arithmetic!r}; allowed: {', '.join(ARITHMETICS)}")
+    if not 0 <= seed < 1 << 32:
+        raise SpecError(f"seed = {seed}; 0 to {(1 << 32) - 1} is allowed")
     lowered = lower(network)
     tables = encoding_tables(network.encoding)
     stream = Stream(

@@ -16,7 +16,7 @@ class SpecModel(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         validate_default=True,
-        strict=False,
+        strict=True,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +231,14 @@ def _expand(
                 f"{file.name}: {key} = {value!r} is not a short key; short keys: {', '.join(allowed)}"
                 f"{nearest(key, allowed)} (every other key: settings={{'section.key': value}})"
             )
-    yield from (settings or {}).items()
+    for key, value in (settings or {}).items():
+        section = key.partition(".")[0]
+        if section not in _SECTIONS:
+            raise SpecError(
+                f"{file.name}: {key} = {value!r}: {section!r} is not a section of a network; sections: "
+                f"{', '.join(_SECTIONS)}{nearest(section, list(_SECTIONS))}"
+            )
+        yield key, value
 
 
 def _set(values: dict[str, Any], key: str, value: object, file: Path) -> None:
@@ -242,7 +251,8 @@ def _set(values: dict[str, Any], key: str, value: object, file: Path) -> None:
             raise SpecError(f"{file}: {key} = {value!r}: {part} is a single value, it has no key {last!r}")
         table[part] = dict(child)
         table = table[part]
-    table[last] = value
+    # A sweep over np.arange gives NumPy's integers.
+    table[last] = int(value) if isinstance(value, Integral) and not isinstance(value, int) else value
 
 
 def _validate(values: dict[str, Any], file: Path) -> NetworkSpec:
@@ -267,6 +277,8 @@ def _explain(error: ValidationError, file: Path) -> str:
             lines.append(f"{file}: {key} is missing")
         else:
             reason = str(item["msg"]).removeprefix("Value error, ")
+            if item["type"] == "literal_error":
+                reason += nearest(str(item["input"]), re.findall("'([^']*)'", item["ctx"]["expected"]))
             shown = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"
             lines.append(f"{file}: {key}{shown}: {reason}")
     return "\n".join(lines)

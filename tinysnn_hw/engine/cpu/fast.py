@@ -22,7 +22,7 @@ from tinysnn_hw.engine.cpu.fire import find_winner, inhibit
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
 from tinysnn_hw.engine.cpu.integrate import lif_pass
 from tinysnn_hw.engine.cpu.lanes import TILE
-from tinysnn_hw.engine.cpu.plan import padded
+from tinysnn_hw.engine.cpu.plan import aligned_zeros, padded
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
@@ -73,11 +73,13 @@ def make_scratch(p, lane):
     """
     n, m = p.n_neurons, p.n_inputs
     lanes = padded(n)
+    th_lane = aligned_zeros(lanes, lane)
+    th_lane[:] = np.iinfo(lane).max
     return (
-        np.zeros(lanes, lane), np.full(lanes, np.iinfo(lane).max, lane), np.zeros(TILE, lane), np.zeros(lanes, lane),
-        np.zeros(lanes, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.bool_),
-        np.zeros(m, np.int32), np.zeros(m, np.int32), np.full(m, -1, np.int32), np.zeros(m, np.int32),
-        np.zeros(m, np.int32), np.full(max(p.refractory, 1), -1, np.int64),
+        aligned_zeros(lanes, lane), th_lane, aligned_zeros(TILE, lane), aligned_zeros(lanes, np.int32),
+        np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.bool_), np.zeros(m, np.int32),
+        np.zeros(m, np.int32), np.full(m, -1, np.int32), np.zeros(m, np.int32), np.zeros(m, np.int32),
+        np.full(max(p.refractory, 1), -1, np.int64),
     )  # fmt: skip
 
 
@@ -102,9 +104,7 @@ def run_images(
     scratch : tuple of arrays
         `make_scratch`; not shared between threads.
     """
-    v, th_lane, peak, sums, noise, n_post, n_window, learned, x_pre, c_pre, slot_of, active, trace, ring = (
-        scratch
-    )
+    v, th_lane, peak, noise, n_post, n_window, learned, x_pre, c_pre, slot_of, active, trace, ring = scratch
     n = p.n_neurons
     n_padded = rows.shape[1]
     wide = v.itemsize == 4
@@ -173,7 +173,7 @@ def run_images(
             if stochastic:
                 _fill_noise(p.mem, chain(key_image, np.uint32(t)), noise)
             outcome = lif_pass(
-                v, th_lane, peak, sums, noise, rows, inputs, begin, end, n_tiles, n_padded,
+                v, th_lane, peak, noise, rows, inputs, begin, end, n_tiles, n_padded,
                 p.mem.leak, p.mem.leak_shift, leak_mul, leak_sub, p.mem.acc_max, p.mem.v_shift, v_top,
                 biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
             )  # fmt: skip

@@ -141,10 +141,13 @@ def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pr
         c_pre[i] = np.int32(c_pre[i] >> np.int32(1))
     for e in range(begin, end):
         c_pre[inputs[e]] += 1
+    stochastic = tra.x_rounding == _STOCHASTIC
+    if tra.narrow_counts and not stochastic:
+        _read_counts_narrow(tra, x_scale[u], c_pre, x_pre, bias, stats)
+        return
     shift = np.int64(P.DECAY_BITS)
     scale = x_scale[u]
     low, high = np.int64(tra.x_max), np.int64(0)
-    stochastic = tra.x_rounding == _STOCHASTIC
     key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
     bits = np.uint32(min(shift, tra.x_rand_bits))
     for i in range(c_pre.shape[0]):
@@ -157,6 +160,24 @@ def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pr
         high = max(high, x)
         x_pre[i] = x
     _note_row(stats, P.STAT_X_PRE, low, high, np.int64(0), np.int64(0))
+
+
+@njit(cache=True, inline="always")
+def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
+    """Read ``x_pre`` in 32-bit lanes, where the product is proven to fit; every operation is cast back."""
+    i32 = np.int32
+    shift, scale, c_max, x_one = i32(P.DECAY_BITS), i32(x_scale), i32(tra.c_max), i32(tra.x_one)
+    b0, b2 = i32(bias[0]), i32(bias[2])
+    low, high = i32(tra.x_max), i32(0)
+    for i in range(c_pre.shape[0]):
+        count = min(i32(c_pre[i]), c_max)
+        c_pre[i] = count
+        n = i32(count * scale)
+        x = min(i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift), x_one)
+        low = min(low, x)
+        high = max(high, x)
+        x_pre[i] = x
+    _note_row(stats, P.STAT_X_PRE, np.int64(low), np.int64(high), np.int64(0), np.int64(0))
 
 
 @njit(cache=True, inline="always")

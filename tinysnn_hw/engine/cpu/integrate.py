@@ -5,269 +5,277 @@ It means what docs/numerics.md, section 6, step 2 says, under the bounds proven 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.lanes import I64, TILE, Lanes
 
-
-def _sum_tiles(lanes, group, tile, n_tiles, rows, row_bits, stride, inputs, begin, end, sums_ptr):
-    """Emit ``while tile + group <= n_tiles``: sum the step's rows over ``group`` tiles; return the next tile.
-
-    The sums of a group stay in registers while the rows go by, then are stored once.  Wide groups spend less
-    on loop control, narrow ones finish the rest.
-    """
-    builder = lanes.builder
-    paired = lanes.bits == 2 * row_bits
-    n_vectors = group * TILE // lanes.count
-    zero = ir.Constant(lanes.type, None)
-    shift = ir.Constant(lanes.type, [row_bits] * lanes.count)
-    entry = builder.block
-    head = builder.append_basic_block(f"group{group}")
-    body = builder.append_basic_block(f"group{group}.body")
-    loop = builder.append_basic_block(f"group{group}.events")
-    after = builder.append_basic_block(f"group{group}.summed")
-    out = builder.append_basic_block(f"group{group}.done")
-    builder.branch(head)
-
-    builder.position_at_end(head)
-    current = builder.phi(I64)
-    current.add_incoming(tile, entry)
-    following_tile = builder.add(current, I64(group))
-    builder.cbranch(builder.icmp_signed("<=", following_tile, n_tiles), body, out)
-
-    builder.position_at_end(body)
-    first = builder.mul(current, I64(TILE))
-    builder.cbranch(builder.icmp_signed("<", begin, end), loop, after)
-
-    builder.position_at_end(loop)
-    event = builder.phi(I64)
-    event.add_incoming(begin, body)
-    sums = [builder.phi(lanes.type) for _ in range(n_vectors)]
-    for phi in sums:
-        phi.add_incoming(zero, body)
-    source = builder.zext(builder.load(builder.gep(inputs, [event])), I64)
-    position = builder.add(builder.mul(source, stride), first)
-    updated: list[ir.Value] = []
-    if paired:
-        # Two weights share a lane: the low one is recovered as (sum of words) - (sum of high ones << row_bits).
-        for k in range(0, n_vectors, 2):
-            address = builder.gep(rows, [builder.add(position, I64(k * lanes.count))])
-            words = builder.load(builder.bitcast(address, lanes.type.as_pointer()), align=1)
-            updated += [builder.add(sums[k], words), builder.add(sums[k + 1], builder.lshr(words, shift))]
-    else:
-        for k, phi in enumerate(sums):
-            part = lanes.load(rows, builder.add(position, I64(k * lanes.count)), row_bits)
-            part = part if row_bits == lanes.bits else builder.zext(part, lanes.type)
-            updated.append(builder.add(phi, part))
-    following = builder.add(event, I64(1))
-    event.add_incoming(following, loop)
-    for phi, value in zip(sums, updated, strict=True):
-        phi.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
-
-    builder.position_at_end(after)
-    results = []
-    for value in updated:
-        result = builder.phi(lanes.type)
-        result.add_incoming(zero, body)
-        result.add_incoming(value, loop)
-        results.append(result)
-    for k in range(n_vectors):
-        value = results[k]
-        if paired and k % 2 == 0:
-            value = builder.sub(value, builder.shl(results[k + 1], shift))
-        lanes.store(value, sums_ptr, builder.add(first, I64(k * lanes.count)))
-    current.add_incoming(following_tile, builder.block)
-    builder.branch(head)
-    builder.position_at_end(out)
-    return current
+_ARRAYS = ("v", "v_th", "peak", "noise", "rows", "inputs")
+_SCALARS = (
+    "begin", "end", "n_tiles", "stride", "leak", "leak_shift", "leak_mul", "leak_sub", "acc_max", "v_shift", "v_top",
+    "bias0", "bias1", "bias2",
+)  # fmt: skip
 
 
-def _cut_bias(lanes: Lanes, value, shift, bias, noise):
-    """Return what a rounding mode adds before the shift: b0 + (sign & b1) + ((value >> shift) & b2) + noise."""
-    builder = lanes.builder
-    width = value.type.element.width
-    sign = builder.ashr(value, ir.Constant(value.type, [width - 1] * lanes.count))
-    total = builder.add(bias[0], builder.and_(sign, bias[1]))
-    total = builder.add(total, builder.and_(builder.ashr(value, shift), bias[2]))
-    return builder.add(total, noise)
+@dataclass
+class _Running:
+    """Values carried from tile to tile: largest `v`, threshold crossings, number of saturations."""
+
+    peak: ir.Value
+    crossed: ir.Value
+    n_over: ir.Value
+
+    def values(self):
+        return (self.peak, self.crossed, self.n_over)
+
+
+class _Pass:
+    """The pass for one lane width and weight width, being emitted into one function."""
+
+    def __init__(self, builder, lane_bits, row_bits, pointers, scalars):
+        self.builder = builder
+        self.lanes = Lanes(builder, lane_bits)
+        self.row_bits = row_bits
+        self.paired = lane_bits == 2 * row_bits
+        self.at = pointers
+        self.arg = scalars
+        lanes = self.lanes
+        self.top = lanes.splat(scalars["acc_max"])
+        self.v_top = lanes.splat(scalars["v_top"])
+        self.leak_shift = lanes.splat(scalars["leak_shift"])
+        self.leak_sub = lanes.splat(scalars["leak_sub"])
+        self.cut_shift = lanes.splat(scalars["v_shift"])
+        self.keep = builder.shl(ir.Constant(lanes.type, [-1] * lanes.count), self.cut_shift)
+        biases = [scalars[f"bias{k}"] for k in range(3)]
+        self.bias = [lanes.splat(value) for value in biases]
+        self.wide_bias = [lanes.splat(value, wide=True) for value in biases]
+        self.leak_mul = lanes.splat(scalars["leak_mul"], wide=True)
+        self.wide_shift = lanes.splat(builder.add(scalars["v_shift"], I64(P.DECAY_BITS)), wide=True)
+        self.v_top_raw = lanes.splat(builder.ashr(scalars["v_top"], scalars["v_shift"]), wide=True)
+        self.zero = ir.Constant(lanes.type, None)
+
+    def tiles(self, group, tile, running):
+        """Emit ``while tile + group <= n_tiles``: integrate ``group`` tiles; return the next tile and `_Running`.
+
+        The sums of a group stay in registers while the rows go by.  Wide groups spend less on loop control,
+        narrow ones finish the rest.
+        """
+        builder = self.builder
+        entry = builder.block
+        head, body, out = (
+            builder.append_basic_block(f"group{group}.{part}") for part in ("head", "body", "done")
+        )
+        builder.branch(head)
+        builder.position_at_end(head)
+        current = builder.phi(I64)
+        current.add_incoming(tile, entry)
+        carried = []
+        for value in running.values():
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, entry)
+            carried.append(phi)
+        following = builder.add(current, I64(group))
+        builder.cbranch(builder.icmp_signed("<=", following, self.arg["n_tiles"]), body, out)
+        builder.position_at_end(body)
+        first = builder.mul(current, I64(TILE))
+        results = self.integrate(first, self.sums(first, group), _Running(*carried))
+        current.add_incoming(following, builder.block)
+        for phi, value in zip(carried, results.values(), strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(out)
+        return current, _Running(*carried)
+
+    def sums(self, first, group):
+        """Emit the loop over the step's events; return the weight sums of ``group`` tiles as vectors of lanes."""
+        builder, lanes = self.builder, self.lanes
+        begin, end = self.arg["begin"], self.arg["end"]
+        n_vectors = group * TILE // lanes.count
+        shift = ir.Constant(lanes.type, [self.row_bits] * lanes.count)
+        entry = builder.block
+        loop = builder.append_basic_block("events")
+        after = builder.append_basic_block("summed")
+        builder.cbranch(builder.icmp_signed("<", begin, end), loop, after)
+        builder.position_at_end(loop)
+        event = builder.phi(I64)
+        event.add_incoming(begin, entry)
+        sums = [builder.phi(lanes.type) for _ in range(n_vectors)]
+        for phi in sums:
+            phi.add_incoming(self.zero, entry)
+        source = builder.zext(builder.load(builder.gep(self.at["inputs"], [event])), I64)
+        position = builder.add(builder.mul(source, self.arg["stride"]), first)
+        updated: list[ir.Value] = []
+        if self.paired:
+            # Two weights share a lane: the low one is (sum of words) - (sum of high ones << row_bits).
+            for k in range(0, n_vectors, 2):
+                address = builder.gep(self.at["rows"], [builder.add(position, I64(k * lanes.count))])
+                words = builder.load(builder.bitcast(address, lanes.type.as_pointer()), align=1)
+                updated += [builder.add(sums[k], words), builder.add(sums[k + 1], builder.lshr(words, shift))]
+        else:
+            for k, phi in enumerate(sums):
+                part = lanes.load(self.at["rows"], builder.add(position, I64(k * lanes.count)), self.row_bits)
+                part = part if self.row_bits == lanes.bits else builder.zext(part, lanes.type)
+                updated.append(builder.add(phi, part))
+        following = builder.add(event, I64(1))
+        event.add_incoming(following, loop)
+        for phi, value in zip(sums, updated, strict=True):
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
+        builder.position_at_end(after)
+        results = []
+        for value in updated:
+            result = builder.phi(lanes.type)
+            result.add_incoming(self.zero, entry)
+            result.add_incoming(value, loop)
+            results.append(result)
+        if self.paired:
+            for k in range(0, n_vectors, 2):
+                results[k] = builder.sub(results[k], builder.shl(results[k + 1], shift))
+        return results
+
+    def integrate(self, first, sums, running):
+        """Emit add, leak, cut, compare and store of the vectors that start at neuron ``first``."""
+        builder, lanes = self.builder, self.lanes
+        at = [builder.add(first, I64(k * lanes.count)) for k in range(len(sums))]
+        accumulated, over = [], []
+        for k, total in enumerate(sums):
+            old = lanes.load(self.at["v"], at[k], lanes.bits)
+            over.append(builder.icmp_signed(">", total, lanes.call("ssub.sat", self.top, old)))
+            accumulated.append(lanes.call("smin", lanes.call("sadd.sat", old, total), self.top))
+        new, over = self.leak_and_cut(at, accumulated, over)
+        peak, crossed, n_over = running.values()
+        for k, value in enumerate(new):
+            ones = builder.ctpop(builder.bitcast(over[k], ir.IntType(lanes.count)))
+            n_over = builder.add(n_over, builder.zext(ones, I64))
+            threshold = lanes.load(self.at["v_th"], at[k], lanes.bits)
+            crossed = builder.or_(crossed, builder.icmp_signed(">=", value, threshold))
+            peak = lanes.call("smax", peak, value)
+            lanes.store(value, self.at["v"], at[k])
+        return _Running(peak, crossed, n_over)
+
+    def leak_and_cut(self, at, accumulated, over):
+        """Emit the leak of the network and the cut to `v_mem`; return the new lanes and which saturated."""
+        builder = self.builder
+        names = ("none", "shift", "multiply", "subtract", "leaked", "cut", "written")
+        plain, shifted, multiplied, subtracted, leaked, cut, written = (
+            builder.append_basic_block(f"leak.{name}") for name in names
+        )
+        choice = builder.switch(self.arg["leak"], plain)
+        choice.add_case(I64(P.LEAK_SHIFT), shifted)
+        choice.add_case(I64(P.LEAK_MULTIPLY), multiplied)
+        choice.add_case(I64(P.LEAK_SUBTRACT), subtracted)
+        builder.position_at_end(plain)
+        builder.branch(leaked)
+        builder.position_at_end(shifted)
+        by_shift = [builder.sub(a, builder.ashr(a, self.leak_shift)) for a in accumulated]
+        builder.branch(leaked)
+        builder.position_at_end(subtracted)
+        by_sub = [self._toward_zero(a) for a in accumulated]
+        builder.branch(leaked)
+
+        builder.position_at_end(leaked)
+        after_leak = [
+            self._merge([(a, plain), (s, shifted), (b, subtracted)])
+            for a, s, b in zip(accumulated, by_shift, by_sub, strict=True)
+        ]
+        builder.cbranch(builder.icmp_signed("==", self.arg["v_shift"], I64(0)), written, cut)
+        builder.position_at_end(cut)
+        by_cut = [self._cut(*each) for each in zip(at, after_leak, over, strict=True)]
+        builder.branch(written)
+        builder.position_at_end(multiplied)
+        by_mul = [self._multiply_and_cut(*each) for each in zip(at, accumulated, over, strict=True)]
+        builder.branch(written)
+
+        builder.position_at_end(written)
+        new, flags = [], []
+        for k in range(len(accumulated)):
+            new.append(
+                self._merge([(after_leak[k], leaked), (by_cut[k][0], cut), (by_mul[k][0], multiplied)])
+            )
+        for k in range(len(accumulated)):
+            flags.append(self._merge([(over[k], leaked), (by_cut[k][1], cut), (by_mul[k][1], multiplied)]))
+        return new, flags
+
+    def _merge(self, incoming):
+        phi = self.builder.phi(incoming[0][0].type)
+        for value, block in incoming:
+            phi.add_incoming(value, block)
+        return phi
+
+    def _toward_zero(self, a):
+        falling = self.lanes.call("smax", self.builder.sub(a, self.leak_sub), self.zero)
+        rising = self.lanes.call("smin", self.builder.add(a, self.leak_sub), self.zero)
+        return self.builder.select(self.builder.icmp_signed(">=", a, self.zero), falling, rising)
+
+    def _bias(self, value, shift, bias, noise):
+        """Return what the rounding mode adds: b0 + (sign & b1) + ((value >> shift) & b2) + noise."""
+        builder = self.builder
+        width = value.type.element.width
+        sign = builder.ashr(value, ir.Constant(value.type, [width - 1] * self.lanes.count))
+        total = builder.add(bias[0], builder.and_(sign, bias[1]))
+        total = builder.add(total, builder.and_(builder.ashr(value, shift), bias[2]))
+        return builder.add(total, noise)
+
+    def _cut(self, at, a, over):
+        builder, lanes = self.builder, self.lanes
+        noise = lanes.load(self.at["noise"], at, 32)
+        noise = noise if lanes.bits == 32 else builder.trunc(noise, lanes.type)
+        extra = self._bias(a, self.cut_shift, self.bias, noise)
+        over = builder.or_(over, builder.icmp_signed(">", a, builder.sub(self.top, extra)))
+        kept = builder.and_(lanes.call("sadd.sat", a, extra), self.keep)
+        return lanes.call("smin", kept, self.v_top), over
+
+    def _multiply_and_cut(self, at, a, over):
+        builder, lanes = self.builder, self.lanes
+        noise = lanes.load(self.at["noise"], at, 32)
+        noise = noise if lanes.bits == 16 else builder.zext(noise, lanes.wide)
+        product = builder.mul(builder.sext(a, lanes.wide), self.leak_mul)
+        extra = self._bias(product, self.wide_shift, self.wide_bias, noise)
+        raw = builder.ashr(builder.add(product, extra), self.wide_shift)
+        over = builder.or_(over, builder.icmp_signed(">", raw, self.v_top_raw))
+        raw = builder.trunc(lanes.call("smin", raw, self.v_top_raw), lanes.type)
+        return builder.shl(raw, self.cut_shift), over
 
 
 @intrinsic
 def lif_pass(
-    typingctx, v, v_th, peak, sums, noise, rows, inputs, begin, end, n_tiles, stride,
+    typingctx, v, v_th, peak, noise, rows, inputs, begin, end, n_tiles, stride,
     leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top, bias0, bias1, bias2,
 ):  # fmt: skip
     """Integrate one step for all neurons.
 
     ``v``, ``v_th``: lanes of int16 or int32 on the accumulator grid, updated in place (``v``); ``peak``: running
-    largest ``v``, one tile of lanes; ``sums``: scratch lanes; ``noise``: int32 per neuron, added before the cut
-    (stochastic rounding);
+    largest ``v``, one vector of lanes; ``noise``: int32 per neuron, added before the cut (stochastic rounding);
     ``rows``: weight rows ``[input][stride]`` of uint8 or uint16; ``inputs[begin:end]``: the step's events.
     Returns ``2 * (number of neurons that saturated high) + (1 if any neuron is at or over threshold)``.
     """
-    lane_bits = v.dtype.bitwidth
-    row_bits = rows.dtype.bitwidth
-    scalars = (types.int64,) * 14
-    signature = types.int64(v, v_th, peak, sums, noise, rows, inputs, *scalars)
+    lane_bits, row_bits = v.dtype.bitwidth, rows.dtype.bitwidth
+    arrays = (v, v_th, peak, noise, rows, inputs)
+    signature = types.int64(*arrays, *(types.int64,) * len(_SCALARS))
 
     def codegen(context, builder, signature, args):
-        lanes = Lanes(builder, lane_bits)
-        pointers = [
-            context.make_array(ty)(context, builder, value).data
-            for ty, value in zip(signature.args[:7], args[:7], strict=True)
-        ]
-        v_ptr, th_ptr, peak_ptr, sums_ptr, noise_ptr, rows_ptr, inputs_ptr = pointers
-        begin, end, n_tiles, stride, leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top = args[
-            7:18
-        ]
-        n_vectors = TILE // lanes.count
-        top = lanes.splat(acc_max)
-        v_top_lane = lanes.splat(v_top)
-        shift_lane = lanes.splat(leak_shift)
-        sub_lane = lanes.splat(leak_sub)
-        cut_lane = lanes.splat(v_shift)
-        keep = builder.shl(ir.Constant(lanes.type, [-1] * lanes.count), cut_lane)
-        bias = [lanes.splat(value) for value in args[18:21]]
-        wide_bias = [lanes.splat(value, wide=True) for value in args[18:21]]
-        mul_wide = lanes.splat(leak_mul, wide=True)
-        wide_shift = lanes.splat(builder.add(v_shift, I64(16)), wide=True)
-        v_top_raw = lanes.splat(builder.ashr(v_top, v_shift), wide=True)
-        zero = ir.Constant(lanes.type, None)
-        no_lane = ir.Constant(ir.VectorType(ir.IntType(1), lanes.count), None)
-
-        begin_tile = I64(0)
-        for group in (4, 2, 1) if lanes.bits == 16 else (2, 1):
-            begin_tile = _sum_tiles(
-                lanes,
-                group,
-                begin_tile,
-                n_tiles,
-                rows_ptr,
-                row_bits,
-                stride,
-                inputs_ptr,
-                begin,
-                end,
-                sums_ptr,
-            )
-        entry = builder.block
-        peaks_in = [lanes.load(peak_ptr, I64(k * lanes.count), lane_bits) for k in range(n_vectors)]
-        tile_loop = builder.append_basic_block("tile")
-        done = builder.append_basic_block("done")
-        builder.branch(tile_loop)
-        builder.position_at_end(tile_loop)
-        tile = builder.phi(I64)
-        tile.add_incoming(I64(0), entry)
-        crossed = builder.phi(no_lane.type)
-        crossed.add_incoming(no_lane, entry)
-        n_over = builder.phi(I64)
-        n_over.add_incoming(I64(0), entry)
-        peaks = [builder.phi(lanes.type) for _ in range(n_vectors)]
-        for phi, value in zip(peaks, peaks_in, strict=True):
-            phi.add_incoming(value, entry)
-        start = builder.mul(tile, I64(TILE))
-        at = [builder.add(start, I64(k * lanes.count)) for k in range(n_vectors)]
-        accumulated, over = [], []
-        for k in range(n_vectors):
-            total = lanes.load(sums_ptr, at[k], lane_bits)
-            old = lanes.load(v_ptr, at[k], lane_bits)
-            over.append(builder.icmp_signed(">", total, lanes.call("ssub.sat", top, old)))
-            accumulated.append(lanes.call("smin", lanes.call("sadd.sat", old, total), top))
-
-        shifted = builder.append_basic_block("leak_shift")
-        plain = builder.append_basic_block("leak_none")
-        subtracted = builder.append_basic_block("leak_subtract")
-        multiplied = builder.append_basic_block("leak_multiply")
-        leaked = builder.append_basic_block("leaked")
-        cut = builder.append_basic_block("cut")
-        written = builder.append_basic_block("written")
-        choice = builder.switch(leak, plain)
-        for code, block in ((1, shifted), (2, multiplied), (3, subtracted)):
-            choice.add_case(I64(code), block)
-        builder.position_at_end(plain)
-        builder.branch(leaked)
-        builder.position_at_end(shifted)
-        by_shift = [builder.sub(a, builder.ashr(a, shift_lane)) for a in accumulated]
-        builder.branch(leaked)
-        builder.position_at_end(subtracted)
-        by_sub = []
-        for a in accumulated:
-            falling = lanes.call("smax", builder.sub(a, sub_lane), zero)
-            rising = lanes.call("smin", builder.add(a, sub_lane), zero)
-            by_sub.append(builder.select(builder.icmp_signed(">=", a, zero), falling, rising))
-        builder.branch(leaked)
-
-        builder.position_at_end(leaked)
-        after_leak = []
-        for k in range(n_vectors):
-            phi = builder.phi(lanes.type)
-            phi.add_incoming(accumulated[k], plain)
-            phi.add_incoming(by_shift[k], shifted)
-            phi.add_incoming(by_sub[k], subtracted)
-            after_leak.append(phi)
-        builder.cbranch(builder.icmp_signed("==", v_shift, I64(0)), written, cut)
-
-        builder.position_at_end(cut)
-        by_cut, over_cut = [], []
-        for k, a in enumerate(after_leak):
-            drawn = lanes.load(noise_ptr, at[k], 32)
-            drawn = drawn if lane_bits == 32 else builder.trunc(drawn, lanes.type)
-            extra = _cut_bias(lanes, a, cut_lane, bias, drawn)
-            over_cut.append(builder.or_(over[k], builder.icmp_signed(">", a, builder.sub(top, extra))))
-            kept = builder.and_(lanes.call("sadd.sat", a, extra), keep)
-            by_cut.append(lanes.call("smin", kept, v_top_lane))
-        builder.branch(written)
-
-        builder.position_at_end(multiplied)
-        by_mul, over_mul = [], []
-        for k, a in enumerate(accumulated):
-            drawn = lanes.load(noise_ptr, at[k], 32)
-            drawn = drawn if lane_bits == 16 else builder.zext(drawn, lanes.wide)
-            product = builder.mul(builder.sext(a, lanes.wide), mul_wide)
-            extra = _cut_bias(lanes, product, wide_shift, wide_bias, drawn)
-            raw = builder.ashr(builder.add(product, extra), wide_shift)
-            over_mul.append(builder.or_(over[k], builder.icmp_signed(">", raw, v_top_raw)))
-            raw = builder.trunc(lanes.call("smin", raw, v_top_raw), lanes.type)
-            by_mul.append(builder.shl(raw, cut_lane))
-        builder.branch(written)
-
-        builder.position_at_end(written)
-        count, hit = n_over, crossed
-        phis = []
-        for k in range(n_vectors):
-            new = builder.phi(lanes.type)
-            flag = builder.phi(no_lane.type)
-            for value, mask, block in (
-                (after_leak[k], over[k], leaked), (by_cut[k], over_cut[k], cut), (by_mul[k], over_mul[k], multiplied)
-            ):  # fmt: skip
-                new.add_incoming(value, block)
-                flag.add_incoming(mask, block)
-            phis.append((k, new, flag))
-        new_peaks = []
-        for k, new, flag in phis:
-            ones = builder.ctpop(builder.bitcast(flag, ir.IntType(lanes.count)))
-            count = builder.add(count, builder.zext(ones, I64))
-            threshold = lanes.load(th_ptr, at[k], lane_bits)
-            hit = builder.or_(hit, builder.icmp_signed(">=", new, threshold))
-            new_peaks.append(lanes.call("smax", peaks[k], new))
-            lanes.store(new, v_ptr, at[k])
-        following = builder.add(tile, I64(1))
-        tile.add_incoming(following, written)
-        crossed.add_incoming(hit, written)
-        n_over.add_incoming(count, written)
-        for phi, value in zip(peaks, new_peaks, strict=True):
-            phi.add_incoming(value, written)
-        builder.cbranch(builder.icmp_signed("<", following, n_tiles), tile_loop, done)
-
-        builder.position_at_end(done)
-        for k, value in enumerate(new_peaks):
-            lanes.store(value, peak_ptr, I64(k * lanes.count))
-        any_hit = builder.icmp_unsigned(
-            "!=", builder.bitcast(hit, ir.IntType(lanes.count)), ir.IntType(lanes.count)(0)
+        pointers = {
+            name: context.make_array(kind)(context, builder, value).data
+            for name, kind, value in zip(_ARRAYS, signature.args, args, strict=False)
+        }
+        scalars = dict(zip(_SCALARS, args[len(_ARRAYS) :], strict=True))
+        emitted = _Pass(builder, lane_bits, row_bits, pointers, scalars)
+        lanes = emitted.lanes
+        running = _Running(
+            lanes.load(pointers["peak"], I64(0), lane_bits),
+            ir.Constant(ir.VectorType(ir.IntType(1), lanes.count), None),
+            I64(0),
         )
-        return builder.add(builder.shl(count, I64(1)), builder.zext(any_hit, I64))
+        tile = I64(0)
+        for group in (4, 2, 1) if lane_bits == 16 else (2, 1):
+            tile, running = emitted.tiles(group, tile, running)
+        lanes.store(running.peak, pointers["peak"], I64(0))
+        mask = ir.IntType(lanes.count)
+        hit = builder.icmp_unsigned("!=", builder.bitcast(running.crossed, mask), mask(0))
+        return builder.add(builder.shl(running.n_over, I64(1)), builder.zext(hit, I64))
 
     return signature, codegen

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.lanes import TILE, VECTOR_BYTES
@@ -59,6 +60,15 @@ def rounding_biases(p: Params) -> Biases:
             p.thr.theta_rounding, P.THETA_DECAY_BITS if multiply else p.thr.theta_sum_shift
         ),
     )
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return zeros that start on a whole vector, so that no load or store of a lane vector splits a cache line."""
+    dtype = np.dtype(dtype)
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(n_bytes + VECTOR_BYTES, np.uint8)
+    start = -raw.ctypes.data % VECTOR_BYTES
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 def padded(n: int) -> int:

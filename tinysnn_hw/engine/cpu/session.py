@@ -8,7 +8,7 @@ import numpy as np
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu import float64, generic
-from tinysnn_hw.engine.cpu.plan import column_positions, padded, rounding_biases
+from tinysnn_hw.engine.cpu.plan import aligned_zeros, column_positions, padded, rounding_biases
 from tinysnn_hw.engine.lower import Lowered
 from tinysnn_hw.engine.run import (
     FloatState,
@@ -119,7 +119,7 @@ class CpuSession:
             return
         p = lowered.params
         self.columns = column_positions(p.n_neurons, plan)
-        self.rows = np.zeros((p.n_inputs, padded(p.n_neurons)), plan.row)
+        self.rows = aligned_zeros((p.n_inputs, padded(p.n_neurons)), plan.row)
         self.rows[:, self.columns] = state.weight << p.mem.sum_shift
         self.master = np.ascontiguousarray(state.weight.T).astype(plan.row)
 
