@@ -16,20 +16,20 @@ _ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
 _ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _biased(n, shift, bias):
     """Return ``n`` shifted right after the bias of a deterministic rounding mode."""
     return (n + bias[0] + ((n >> 63) & bias[1]) + ((n >> shift) & bias[2])) >> shift
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _drawn(n, shift, bits, key, index):
     """Return ``n`` shifted right with stochastic rounding of ``bits`` random bits."""
     noise = np.int64(chain(key, np.uint32(index)) >> (np.uint32(32) - bits)) << (shift - np.int64(bits))
     return (n + noise) >> shift
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_MIN] = min(stats[register, P.STAT_MIN], low)
     stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], high)
@@ -37,7 +37,7 @@ def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_HIGH] += n_high
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def learn_row(syn, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
     """Apply one update to all weights of neuron ``j`` (docs/numerics.md, section 7, step 4)."""
     key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
@@ -47,7 +47,7 @@ def learn_row(syn, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
         _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 64-bit lanes."""
     shift = syn.x_frac + syn.eta_frac
@@ -71,7 +71,7 @@ def _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, n_low, n_high)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 32-bit lanes, where the whole sum is proven to fit; every operation is cast back."""
     i32 = np.int32
@@ -107,7 +107,7 @@ def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, np.int64(low), np.int64(high), np.int64(n_low), np.int64(n_high))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def normalize_row(syn, seed, presentation, j, row, bias, stats):
     """Scale the weights of neuron ``j`` to ``weight_sum`` (docs/numerics.md, section 8, step 1)."""
     total = np.int64(0)
@@ -134,7 +134,7 @@ def normalize_row(syn, seed, presentation, j, row, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, np.int64(0), n_high)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
     """Advance the windowed counts by the events of a window and read ``x_pre`` from them."""
     for i in range(c_pre.shape[0]):
@@ -162,7 +162,7 @@ def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pr
     _note_row(stats, P.STAT_X_PRE, low, high, np.int64(0), np.int64(0))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
     """Read ``x_pre`` in 32-bit lanes, where the product is proven to fit; every operation is cast back."""
     i32 = np.int32
@@ -180,7 +180,7 @@ def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
     _note_row(stats, P.STAT_X_PRE, np.int64(low), np.int64(high), np.int64(0), np.int64(0))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _decay(trace, mul, b0, b2):
     """Decay all slots with a deterministic rounding; on a slice of its own the loop becomes vector code."""
     i32 = np.int32
@@ -190,7 +190,7 @@ def _decay(trace, mul, b0, b2):
         trace[slot] = i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _decay_drawn(trace, active, mul, key, bits):
     """Decay all slots with stochastic rounding."""
     i32 = np.int32
@@ -200,7 +200,7 @@ def _decay_drawn(trace, active, mul, key, bits):
         trace[slot] = i32(i32(i32(trace[slot] * mul) + noise) >> i32(P.DECAY_BITS))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def decay_trace(
     tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats
 ):
@@ -231,7 +231,7 @@ def decay_trace(
     _note_row(stats, P.STAT_X_PRE, np.int64(0), high, np.int64(0), n_high)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def forget_thresholds(thr, n_steps, seed, presentation, theta, v_th, bias, stats):
     """Do what `generic.forget_theta` does, in one vector loop where nothing is drawn."""
     if thr.theta_rounding == _STOCHASTIC or thr.th_rounding == _STOCHASTIC:
