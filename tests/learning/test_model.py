@@ -226,7 +226,7 @@ def test_a_file_cut_anywhere_is_refused(saved):
 def test_no_altered_byte_goes_unnoticed(saved, model):
     """A byte changed anywhere is refused, or it was one that says nothing, such as a time stamp."""
     content = bytearray((saved / "model.npz").read_bytes())
-    quiet = 0
+    refusals = 0
     for place in [*range(0, 60), *range(60, len(content), 61), *range(len(content) - 80, len(content))]:
         for change in (0x01, 0xFF):
             content[place] ^= change
@@ -236,10 +236,10 @@ def test_no_altered_byte_goes_unnoticed(saved, model):
                 loaded = load_model(saved)
             except ModelFileError as refusal:
                 assert "model.npz" in str(refusal)
+                refusals += 1
             else:
-                quiet += 1
                 assert differing(model, loaded) == []
-    assert quiet < 100
+    assert refusals > 200
 
 
 def test_other_files_are_refused(saved):
@@ -279,7 +279,9 @@ def test_rewriting_without_a_change_loads(saved, model):
 
 
 def flip(arrays, meta):
-    arrays["weight"] = arrays["weight"] ^ (np.arange(arrays["weight"].size).reshape(64, 16) == 77).astype(np.uint8)
+    arrays["weight"] = arrays["weight"] ^ (np.arange(arrays["weight"].size).reshape(64, 16) == 77).astype(
+        np.uint8
+    )
 
 
 def test_an_archive_with_one_other_bit_does_not_match_its_digest(saved):
@@ -290,7 +292,10 @@ def test_an_archive_with_one_other_bit_does_not_match_its_digest(saved):
 def test_another_numeric_version_is_named(saved):
     rewritten(saved, lambda arrays, meta: meta.update(numeric_version=NUMERIC_VERSION + 1))
     said = refused(saved)
-    assert f"written under numeric_version {NUMERIC_VERSION + 1}" in said and f"computes {NUMERIC_VERSION}" in said
+    assert (
+        f"written under numeric_version {NUMERIC_VERSION + 1}" in said
+        and f"computes {NUMERIC_VERSION}" in said
+    )
     assert "train again" in said and __version__ in said
 
 
@@ -307,7 +312,7 @@ def set_array(name, change):
     [
         (set_array("weight", lambda weight: weight[:10]), r"weight has shape \(10, 16\); \(64, 16\) is required"),
         (set_array("v_th", lambda v_th: v_th[:, None]), r"v_th has shape \(16, 1\); \(16,\) is required"),
-        (set_array("weight", lambda weight: weight.astype(np.int64) + 200), "weight holds raw values outside its format u0.8"),
+        (set_array("weight", lambda words: words.astype(np.int64) + 200), "weight holds raw values outside its format"),
         (set_array("theta", lambda theta: theta.astype(np.int64) - 2**24), "theta holds raw values outside its format"),
         (lambda arrays, meta: arrays.pop("theta"), "incomplete"),
         (lambda arrays, meta: arrays.pop("table_gain"), "incomplete"),

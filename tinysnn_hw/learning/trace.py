@@ -97,6 +97,10 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
     phase = "test" if split == "test" else "label"
     available = data.n_test if split == "test" else data.n_train
     chosen = np.atleast_1d(np.asarray(images, np.int64))
+    if not len(chosen):
+        raise DataError(
+            f"images: none given; the {split} split of {data.name!r} has images 0 to {available - 1}"
+        )
     for index in chosen.tolist():
         if not 0 <= index < available:
             raise DataError(

@@ -22,6 +22,7 @@ from tinysnn_hw.engine import (
     open_session,
 )
 from tinysnn_hw.engine.params import STAT_REGISTERS
+from tinysnn_hw.engine.run import KERNELS
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.learning.model import Model, versions
 from tinysnn_hw.learning.stream import Data, Progress, Stream, ahead, check_data
@@ -129,6 +130,8 @@ def warmed_session(
     stream: Stream, lowered: Lowered, state: NetworkState | FloatState, kernel: str
 ) -> CpuSession | FloatSession:
     """Return a session that has run one image without learning, so that no clock sees a compilation."""
+    if kernel not in KERNELS:
+        raise SpecError(f"kernel = {kernel!r}; allowed: {', '.join(KERNELS)}")
     raster = stream.raster(0, 1)
     session = open_session(lowered, state, raster, kernel=kernel)
     session.run(raster, phase="test", seed=stream.seed)
