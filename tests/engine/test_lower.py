@@ -201,7 +201,9 @@ def test_a_register_too_narrow_for_its_constant(
     """The message names register, format, range, key and value, and a width that would do."""
     said = refused(**changes)
     fmt = Format.parse(changes[register])
-    assert said.startswith(f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value} ")
+    assert said.startswith(
+        f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value} "
+    )
     enough = Format.parse(re.search(r"use at least ([su]\d+\.\d+)", said)[1])
     assert enough.frac_bits == fmt.frac_bits and enough.signed == fmt.signed
     raw = nearest(float(value), fmt.frac_bits)
@@ -213,11 +215,29 @@ def test_a_register_too_narrow_for_its_constant(
             lowered_network(**changes)
             break
         except SpecError as refusal:
-            assert (register, key) != re.match(r"formats\.(\w+) = .* cannot hold (\S+) = ", str(refusal)).groups()
+            assert (register, key) != re.match(
+                r"formats\.(\w+) = .* cannot hold (\S+) = ", str(refusal)
+            ).groups()
             register, width = re.match(r"formats\.(\w+) = .* use at least (\S+),", str(refusal)).groups()
             enough = Format.parse(width)
     else:
         pytest.fail("the advice never ends")
+
+
+@given(st.integers(-4000, -1) | st.sampled_from([-128, -256, -2048]), st.integers(0, 4))
+def test_the_advised_width_is_the_narrowest_below_zero(v_floor: int, frac_bits: int) -> None:
+    """Two's complement holds one word more below zero: -128 needs no bit more than -127."""
+    changes: dict[str, Any] = {
+        "neuron__v_floor": float(v_floor),
+        "neuron__v_th": 0.25,
+        "neuron__v_th_cap": None,
+    }
+    raw = v_floor << frac_bits
+    if raw >= Format(True, 1, frac_bits).raw_min:
+        return
+    said = refused(v_mem=f"s1.{frac_bits}", **changes)
+    enough = Format.parse(re.search(r"use at least (\S+),", said)[1])
+    assert enough.raw_min <= raw < Format(True, enough.int_bits - 1, frac_bits).raw_min
 
 
 @given(st.sampled_from(["v_mem", "v_th"]), st.floats(0.01, 4000.0), st.integers(0, 10))
@@ -463,7 +483,26 @@ def test_the_bound_of_the_input_sum_is_met() -> None:
 def test_more_events_never_get_narrower_lanes(name: str, changes: dict[str, Any]) -> None:
     lowered = lowered_network(name, **changes)
     widths, rows = [], set()
-    for max_events in (0, 1, 2, 3, 5, 8, 16, 64, 127, 128, 129, 1000, 2**12, 2**16, 2**20, 2**22, 2**24, 2**30):
+    for max_events in (
+        0,
+        1,
+        2,
+        3,
+        5,
+        8,
+        16,
+        64,
+        127,
+        128,
+        129,
+        1000,
+        2**12,
+        2**16,
+        2**20,
+        2**22,
+        2**24,
+        2**30,
+    ):
         plan = choose_plan(lowered, max_events)
         widths.append(100 if plan is None else plan.lane.itemsize)
         if plan is not None:

@@ -131,7 +131,9 @@ def encode(
         order = np.arange(len(images), dtype=np.int64)
     bad = first_bad_row(order, len(images))
     if bad is not None:
-        raise DataError(f"order: position {bad} selects image {order[bad]}; 0 to {len(images) - 1} is allowed")
+        raise DataError(
+            f"order: position {bad} selects image {order[bad]}; 0 to {len(images) - 1} is allowed"
+        )
     images = np.ascontiguousarray(images).view()
     images.flags.writeable = False  # one Numba specialisation, whoever owns the array
     spike_purpose, phase_purpose = _PHASES[phase]

@@ -11,6 +11,14 @@ import numpy.typing as npt
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.params import MembraneParams, Params, SynapseParams, ThresholdParams, TraceParams
+from tinysnn_hw.engine.schedule import (
+    constant,
+    eta_values,
+    full_counts,
+    inhibition_values,
+    named_constant,
+    piece_of,
+)
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.modes import Overflow
@@ -78,11 +86,6 @@ class Lowered:
     def n_updates(self) -> int:
         """Learning windows that end within an image."""
         return self.params.n_steps // self.params.update_steps
-
-
-def constant(value: float, frac_bits: int) -> int:
-    """Return ``floor(value * 2**frac_bits + 1/2)``, computed exactly."""
-    return math.floor(Fraction(value) * Fraction(2) ** frac_bits + Fraction(1, 2))
 
 
 def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
@@ -166,7 +169,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         leak=_LEAKS[neuron.leak],
         leak_shift=neuron.leak_shift,
         leak_mul=constant(math.exp(-1.0 / neuron.tau_mem), P.DECAY_BITS),
-        leak_sub=constant(neuron.leak_step, acc_frac),
+        leak_sub=named_constant("neuron.leak_step", neuron.leak_step, acc_frac),
         v_reset=constant(neuron.v_reset, v.frac_bits),
         has_floor=int(neuron.v_floor is not None),
         v_floor=v_min if neuron.v_floor is None else constant(neuron.v_floor, v.frac_bits),
@@ -182,12 +185,12 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         th_rounding=int(fm.v_th.rounding),
         th_overflow=int(fm.v_th.overflow),
         th_rand_bits=fm.v_th.rand_bits,
-        th_base=constant(neuron.v_th, th_frac),
+        th_base=named_constant("neuron.v_th", neuron.v_th, th_frac),
         th_cut_shift=th_frac - th.frac_bits,
         th_bias0=P.rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[0],
         th_bias2=P.rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[2],
         theta_sum_shift=th_frac - theta.frac_bits,
-        theta_plus=constant(neuron.theta_plus, th_frac),
+        theta_plus=named_constant("neuron.theta_plus", neuron.theta_plus, th_frac),
         theta_min=theta.raw_min,
         theta_max=theta.raw_max,
         theta_width=theta.width,
@@ -197,7 +200,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         theta_rand_bits=fm.theta.rand_bits,
         theta_clamp=clamp,
         theta_forget=_FORGETS[neuron.theta_forget],
-        theta_down=constant(down, th_frac),
+        theta_down=named_constant("neuron.theta_forget_spikes", down, th_frac),
         theta_mul=constant(math.exp(-spec.encoding.n_steps / neuron.tau_theta), P.THETA_DECAY_BITS),
     )
     syn = SynapseParams(
@@ -250,7 +253,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         params=values,
         eta=eta,
         inhibition=_inhibition_table(spec, v),
-        inhibition_full=constant(spec.inhibition.strength, v.frac_bits),
+        inhibition_full=named_constant("inhibition.strength", spec.inhibition.strength, v.frac_bits),
         x_scale=x_scale,
         formats=formats,
         proofs=_prove(values, int(eta.max()), events),
@@ -261,50 +264,6 @@ def max_potentiation(p: Params) -> int:
     """Return a bound on k of Eq. 1: no neuron spikes more often than its refractory time allows."""
     most = -(-p.n_steps // (p.refractory + 1))
     return -(-most // p.syn.n_th) if p.syn.eq1 else 1
-
-
-def piece_of(presentation: int, n_presentations: int, n_pieces: int) -> int:
-    """Return the schedule piece of a training presentation: ``presentation * n_pieces // n_presentations``."""
-    return presentation * n_pieces // n_presentations
-
-
-def eta_values(learning: LearningSpec) -> list[float]:
-    """Return the learning rate of every piece, as real numbers.
-
-    With ``a = i / (pieces - 1)``: geometric ``start * (end/start)**a``, linear ``start + (end-start) a``,
-    cosine ``end + (start-end) (1 + cos(pi a)) / 2``.
-    """
-    pieces, start, end = learning.schedule_pieces, learning.eta_start, learning.eta_end
-    values = []
-    for i in range(pieces):
-        a = i / (pieces - 1) if pieces > 1 else 0.0
-        if learning.eta_schedule == "geometric":
-            values.append(start * (end / start) ** a)
-        elif learning.eta_schedule == "linear":
-            values.append(start + (end - start) * a)
-        else:
-            values.append(end + (start - end) * (1.0 + math.cos(math.pi * a)) / 2.0)
-    return values
-
-
-def inhibition_values(spec: NetworkSpec) -> list[float]:
-    """Return the inhibition of every piece: ``strength * (start + (1 - start) * min(1, i / pieces / ramp))``."""
-    inhibition, pieces = spec.inhibition, spec.learning.schedule_pieces
-    return [
-        inhibition.strength
-        * (inhibition.start + (1.0 - inhibition.start) * min(1.0, i / pieces / inhibition.ramp))
-        for i in range(pieces)
-    ]
-
-
-def full_counts(spec: NetworkSpec) -> list[int]:
-    """Return what a full-rate pixel's windowed count would be at each update: ``c = (c >> 1) + n``."""
-    per_window = constant(spec.encoding.rate_max_hz * spec.encoding.dt * spec.learning.update_steps, 0)
-    count, counts = 0, []
-    for _ in range(spec.encoding.n_steps // spec.learning.update_steps):
-        count = (count >> 1) + per_window
-        counts.append(count)
-    return counts
 
 
 def _require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: float) -> None:
@@ -330,7 +289,8 @@ def _eta_table(learning: LearningSpec, fmt: Format) -> npt.NDArray[np.int64]:
 
 
 def _inhibition_table(spec: NetworkSpec, v: Format) -> npt.NDArray[np.int64]:
-    return np.array([constant(value, v.frac_bits) for value in inhibition_values(spec)], np.int64)
+    values = inhibition_values(spec)
+    return np.array([named_constant("inhibition.strength", value, v.frac_bits) for value in values], np.int64)
 
 
 def _x_scale(spec: NetworkSpec, values: Params, n_updates: int) -> npt.NDArray[np.int64]:

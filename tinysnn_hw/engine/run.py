@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.lower import Lowered, piece_of
+from tinysnn_hw.engine.lower import Lowered
+from tinysnn_hw.engine.schedule import piece_of
 from tinysnn_hw.errors import FixedPointOverflowError, SpecError
 from tinysnn_hw.fixed.modes import Overflow
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.lower import eta_values, full_counts, inhibition_values
+from tinysnn_hw.engine.schedule import eta_values, full_counts, inhibition_values
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 if TYPE_CHECKING:
