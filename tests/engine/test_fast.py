@@ -274,6 +274,12 @@ def test_any_number_of_neurons(name: str, neurons: int) -> None:
 @pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
 def test_refractory_times(name: str, refractory: int) -> None:
     compared_network(name, PLANS[name], recipe="digits", neuron__refractory=refractory)
+    # Without a floor, and too little inhibition to reach the lowest word, a held neuron that was inhibited
+    # or counted would show in the range.
+    changes = {"neuron__v_floor": None, "inhibition__strength": 2.0, "inhibition__start": 1.0}
+    seen = compared_network(name, PLANS[name], recipe="digits", neuron__refractory=refractory, **changes)
+    assert seen["test"]["stats"][1, 0] < 0 or refractory > 100
+    assert seen["test"]["stats"][1, 2] == 0
 
 
 @pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
@@ -290,6 +296,7 @@ def test_few_inputs(name: str, inputs: int) -> None:
 
 SWAPS: list[dict[str, Any]] = [
     {"learning__learners": "spikers", "learning__rule": "potentiate", "learning__weight_sum": 70.0},
+    {"learning__weight_sum": 600.0, "learning__w_max": 0.8},
     {"learning__trace": "exponential", "learning__learners": "spikers", "learning__potentiation": "constant"},
     {"neuron__theta_forget": "multiply", "neuron__tau_theta": 2000.0, "neuron__v_th_cap": None},
     {"neuron__theta_forget": "none", "neuron__v_floor": None},

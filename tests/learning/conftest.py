@@ -19,9 +19,9 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def network() -> NetworkSpec:
-    """Sixteen neurons, two epochs in shuffled order, and random bits wherever they can be drawn."""
+    """Sixteen neurons, two epochs in shuffled order, and random bits wherever they can be drawn: two of `v_mem` too."""
     return load_network(
-        "tinysnn-wta", recipe="digits", neurons=16, epochs=2, rounding="stochastic",
+        "tinysnn-wta", recipe="digits", neurons=16, epochs=2, rounding="stochastic", v_mem="s8.6",
         settings={"learning.shuffle": True, "encoding.train_spikes": "poisson"},
     )  # fmt: skip
 

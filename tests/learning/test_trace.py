@@ -17,6 +17,7 @@ from tinysnn_hw.data.encode import encode, encoding_tables
 from tinysnn_hw.engine import lower, run
 from tinysnn_hw.errors import DataError, SpecError
 from tinysnn_hw.learning import Trace, present, trace, train, write_trace
+from tinysnn_hw.spec import load_network, network_from_dict
 from tinysnn_hw.version import NUMERIC_VERSION
 
 IMAGES = [17, 3, 3]
@@ -65,14 +66,16 @@ def test_fields_of_a_trace(recorded, model, digits, network):
     assert recorded.winner.shape == (3, n_steps)
     assert recorded.weight.tolist() == model.weight.tolist() and recorded.v_th.tolist() == model.v_th.tolist()
     assert {name: str(fmt) for name, fmt in recorded.formats.items()} == {
-        "weight": "u0.8", "v_th": "s8.8", "v_mem": "s8.8", "refractory_count": "u2.0",
+        "weight": "u0.8", "v_th": "s8.8", "v_mem": "s8.6", "refractory_count": "u2.0",
     }  # fmt: skip
     assert recorded.meta["numeric_version"] == NUMERIC_VERSION
     assert recorded.meta["config"] == model.config() and recorded.meta["versions"] == model.versions
 
 
-def test_a_trace_can_be_followed_by_hand(recorded, network):
+def test_a_trace_can_be_followed_by_hand(digits):
     """Each step from the one before it: what any simulation of the hardware would do with these files."""
+    network = load_network("tinysnn-wta", recipe="digits", neurons=16, epochs=1, v_mem="s8.8", v_th="s8.8")
+    recorded = trace(train(network, digits, seed=0), digits, IMAGES)
     neuron = network.neuron
     for place in range(len(IMAGES)):
         v = np.zeros(16, np.int64)
@@ -195,8 +198,6 @@ def test_hex(recorded, tmp_path):
 
 
 def test_hex_words_of_negative_numbers(digits, network, tmp_path):
-    from tinysnn_hw.spec import load_network
-
     spec = load_network(
         "tinysnn-wta", recipe="digits", neurons=5, epochs=1, v_mem="s8.5", settings={"neuron.v_floor": -100.0}
     )
@@ -261,8 +262,6 @@ def test_wrong_requests_are_named(model, twin, digits, recorded, tmp_path, files
 
 
 def _wider(model):
-    from tinysnn_hw.spec import network_from_dict
-
     values = model.network.model_dump()
     values["network"]["inputs"] = 65
     return network_from_dict(values, "a test")

@@ -107,6 +107,18 @@ def test_registers_of_a_training(network, model):
     assert model.registers["theta"].max_raw > 0
 
 
+def test_the_first_words_count_toward_the_range(digits):
+    """A threshold that rises with the first spike was lower before; the range says so."""
+    spec = load_network(
+        "tinysnn-wta", recipe="digits", neurons=1, epochs=1,
+        settings={"neuron.theta_forget": "none", "neuron.theta_plus": 0.5},
+    )  # fmt: skip
+    model = train(spec, digits, seed=0)
+    first = initial_state(lower(spec), 0)
+    assert model.v_th.min() > first.v_th.min()
+    assert model.registers["v_th"].min_raw == first.v_th.min()
+
+
 def test_input_spikes_are_counted(network, digits):
     one_epoch = load_network(
         "tinysnn-wta", recipe="digits", neurons=16, epochs=1, settings={"encoding.train_spikes": "regular"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinysnn_hw.learning.evaluate import evaluate, label, present
 from tinysnn_hw.learning.model import Model, load_model, save_model
 from tinysnn_hw.learning.trace import Trace, trace, write_trace
-from tinysnn_hw.learning.train import train
+from tinysnn_hw.learning.train import train, train_many
 from tinysnn_hw.learning.validate import validate
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "save_model",
     "trace",
     "train",
+    "train_many",
     "validate",
     "write_trace",
 ]

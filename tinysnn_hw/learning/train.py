@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from tinysnn_hw.data import SpikeDataset
+from tinysnn_hw.data import Raster, SpikeDataset
 from tinysnn_hw.data.encode import encoding_tables
 from tinysnn_hw.engine import (
     FloatState,
@@ -76,54 +79,147 @@ def train(
     FixedPointOverflowError
         A register with ``overflow = "error"`` left its range.
     """
-    check_data(network, data)
+    return train_many(
+        [network],
+        data,
+        seeds=[seed],
+        arithmetic=arithmetic,
+        kernel=kernel,
+        progress=progress,
+        threads=threads,
+    )[0]
+
+
+def train_many(
+    networks: Sequence[NetworkSpec],
+    data: Data,
+    *,
+    seeds: Sequence[int] = (0,),
+    arithmetic: str = "fixed",
+    kernel: str = "auto",
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> list[Model]:
+    """Train several networks at once: each spike raster is encoded once for all networks that see it.
+
+    Parameters
+    ----------
+    networks : sequence of NetworkSpec
+        For example one network at many widths.  Those with the same encoding, epochs and order share rasters.
+    data : Dataset or SpikeDataset
+    seeds : sequence of int
+        Every network is trained with every seed.
+    arithmetic, kernel, progress, threads
+        As in `train`; ``threads`` networks train at the same time.
+
+    Returns
+    -------
+    list of Model
+        Network by network, seed by seed; each the same, bit for bit, as `train` returns it.  ``images_per_s`` is
+        that of all networks sharing a raster together.
+
+    Raises
+    ------
+    SpecError, DataError, FixedPointOverflowError
+        As in `train`.
+    """
     if arithmetic not in ARITHMETICS:
         raise SpecError(f"arithmetic = {arithmetic!r}; allowed: {', '.join(ARITHMETICS)}")
-    if not 0 <= seed < 1 << 32:
-        raise SpecError(f"seed = {seed}; 0 to {(1 << 32) - 1} is allowed")
-    lowered = lower(network)
-    tables = encoding_tables(network.encoding)
-    stream = Stream(
-        data, network, None if isinstance(data, SpikeDataset) else tables, seed, "train", data.n_train,
-        network.learning.epochs,
-    )  # fmt: skip
-    state = initial_state(lowered, seed) if arithmetic == "fixed" else initial_float_state(lowered, seed)
-    stats = state.stats if isinstance(state, NetworkState) else empty_stats()
-    activity = np.zeros(4, np.int64)
+    workers = thread_count(threads)
+    runs = [_Training(network, data, seed, arithmetic) for network in networks for seed in seeds]
+    groups: dict[str, list[_Training]] = {}
+    for run in runs:
+        groups.setdefault(run.raster_key, []).append(run)
     stage = "train" if arithmetic == "fixed" else "train float64"
+    total = sum(run.stream.total for run in runs)
     if progress is not None:
-        progress(stage, 0, stream.total)
-    session = warmed_session(stream, lowered, state, kernel)
-    began = time.perf_counter()
-    for first, raster in ahead(stream, thread_count(threads)):
-        session = session.fitting(raster)
-        result = session.run(raster, phase="train", seed=seed, first=first, n_presentations=stream.total)
-        stats = merge_stats(stats, result.stats)
-        activity += result.activity
-        if progress is not None:
-            progress(stage, first + raster.n_images, stream.total)
-    elapsed = time.perf_counter() - began
-    if isinstance(state, FloatState):
-        cast("FloatSession", session).store(state)
-    else:
-        cast("CpuSession", session).store(state)
-    return Model(
-        network=network,
-        arithmetic=arithmetic,
-        weight=state.weight,
-        theta=state.theta,
-        v_th=state.v_th,
-        tables=tables,
-        seed=seed,
-        data=data.name,
-        digests=data.digests._asdict(),
-        presentations=stream.total,
-        registers=register_ranges(lowered, stats),
-        activity=make_activity(network, stream.total, activity),
-        images_per_s=stream.total / elapsed,
-        kernel=session.kernel,
-        versions=versions(),
-    )
+        progress(stage, 0, total)
+    done = 0
+    for group in groups.values():
+        for run in group:
+            run.session = warmed_session(run.stream, run.lowered, run.state, kernel)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(min(workers, len(group))) as pool:
+            for first, raster in ahead(group[0].stream, workers):
+                if len(group) == 1:
+                    group[0].learn(first, raster)
+                else:
+                    list(pool.map(partial(_Training.learn, first=first, raster=raster), group))
+                done += raster.n_images * len(group)
+                if progress is not None:
+                    progress(stage, done, total)
+        elapsed = time.perf_counter() - began
+        for run in group:
+            run.images_per_s = run.stream.total * len(group) / elapsed
+    return [run.model() for run in runs]
+
+
+class _Training:
+    """One network being trained."""
+
+    session: CpuSession | FloatSession
+    images_per_s: float
+
+    def __init__(self, network: NetworkSpec, data: Data, seed: int, arithmetic: str) -> None:
+        check_data(network, data)
+        if not 0 <= seed < 1 << 32:
+            raise SpecError(f"seed = {seed}; 0 to {(1 << 32) - 1} is allowed")
+        self.network = network
+        self.data = data
+        self.seed = seed
+        self.arithmetic = arithmetic
+        self.lowered = lower(network)
+        self.tables = encoding_tables(network.encoding)
+        self.stream = Stream(
+            data, network, None if isinstance(data, SpikeDataset) else self.tables, seed, "train", data.n_train,
+            network.learning.epochs,
+        )  # fmt: skip
+        self.state = (
+            initial_state(self.lowered, seed)
+            if arithmetic == "fixed"
+            else initial_float_state(self.lowered, seed)
+        )
+        self.stats = self.state.stats if isinstance(self.state, NetworkState) else empty_stats()
+        self.activity = np.zeros(4, np.int64)
+
+    @property
+    def raster_key(self) -> str:
+        """Equal for networks that are shown the same spikes."""
+        learning = self.network.learning
+        return f"{self.seed} {learning.epochs} {learning.shuffle} {self.network.encoding.model_dump_json()}"
+
+    def learn(self, first: int, raster: Raster) -> None:
+        """Show one chunk of training images."""
+        self.session = self.session.fitting(raster)
+        result = self.session.run(
+            raster, phase="train", seed=self.seed, first=first, n_presentations=self.stream.total
+        )
+        self.stats = merge_stats(self.stats, result.stats)
+        self.activity += result.activity
+
+    def model(self) -> Model:
+        """Return the trained network."""
+        if isinstance(self.state, FloatState):
+            cast("FloatSession", self.session).store(self.state)
+        else:
+            cast("CpuSession", self.session).store(self.state)
+        return Model(
+            network=self.network,
+            arithmetic=self.arithmetic,
+            weight=self.state.weight,
+            theta=self.state.theta,
+            v_th=self.state.v_th,
+            tables=self.tables,
+            seed=self.seed,
+            data=self.data.name,
+            digests=self.data.digests._asdict(),
+            presentations=self.stream.total,
+            registers=register_ranges(self.lowered, self.stats),
+            activity=make_activity(self.network, self.stream.total, self.activity),
+            images_per_s=self.images_per_s,
+            kernel=self.session.kernel,
+            versions=versions(),
+        )
 
 
 def warmed_session(
