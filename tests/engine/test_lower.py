@@ -285,9 +285,10 @@ def test_impossible_networks(changes: dict[str, Any], message: str) -> None:
     ("changes", "subject"),
     [
         ({"weight": "u0.32", "v_mem": "s16.16", "guard_bits": 16}, "accumulator before saturation"),
-        ({"v_mem": "s16.16", "v_th": "s16.16", "guard_bits": 16}, "leak product"),
+        ({"v_mem": "s16.16", "v_th": "s16.16", "guard_bits": 16, "neuron__leak": "multiply"}, "leak product"),
         ({"weight": "u0.24", "eta": "u0.24", "x_pre": "u8.16"}, "weight update"),
-        ({"theta": "u8.24", "v_th": "s8.8", "learning__potentiation": "constant"}, "theta decay"),
+        ({"theta": "u8.24", "v_th": "s8.8", "learning__potentiation": "constant",
+          "neuron__theta_forget": "multiply"}, "theta decay"),
         ({"weight": "u16.16", "learning__w_max": 6e4, "learning__weight_sum": 1e12, "eta": "u0.9"},
          "normalisation product"),
     ],
@@ -295,8 +296,8 @@ def test_impossible_networks(changes: dict[str, Any], message: str) -> None:
 def test_an_intermediate_too_wide_is_named(changes: dict[str, Any], subject: str) -> None:
     said = refused(**changes)
     match = re.fullmatch(
-        r"(.+): values from (-?\d+) to (-?\d+) need (\d+) bits; 63 are available: narrow the formats that "
-        r"enter it", said,
+        r"(.+): values from (-?\d+) to (-?\d+) need (\d+) bits; 63 are available: narrow what "
+        r"enters it \(formats: [a-z_, ]+\)", said,
     )  # fmt: skip
     assert match and match[1] == subject, said
     assert Proof(subject, int(match[2]), int(match[3])).bits == int(match[4]) > 63
@@ -435,12 +436,13 @@ def test_recorded_values_stay_inside_their_proofs(observed: tuple[NetworkSpec, i
     holds(proof_of(lowered, "accumulator before saturation"), accumulated)
     kept = np.clip(accumulated[held == 0], None, 2 ** (lowered.formats["v_mem"].int_bits + f_a - 1) - 1)
     if kept.size:
-        holds(proof_of(lowered, "leak product"), kept * 2**16)
+        holds(proof_of(lowered, "leak product"), kept * (2**16 if spec.neuron.leak == "multiply" else 1))
     grid = max(f["v_mem"], f["v_th"])
     margins = trace["v_mem"] * 2 ** (grid - f["v_mem"]) - trace["v_th"] * 2 ** (grid - f["v_th"])
     holds(proof_of(lowered, "threshold comparison"), margins)
     holds(proof_of(lowered, "count product"), trace["c_pre"] * lowered.x_scale[0])
-    holds(proof_of(lowered, "theta decay"), trace["theta"] * 2**32)
+    if spec.neuron.theta_forget == "multiply":
+        holds(proof_of(lowered, "theta decay"), trace["theta"] * 2**32)
 
     update = proof_of(lowered, "weight update")
     w_max = min(nearest(3.9, f["weight"]), lowered.formats["weight"].raw_max)
@@ -518,3 +520,15 @@ def test_the_first_event_too_many() -> None:
     plans = [choose_plan(lowered, n) for n in (128, 129)]
     assert [plan.name for plan in plans] == ["fast w8 l16", "fast w8 l32"]
     assert 128 * 255 < 2**15 <= 129 * 255
+
+
+def test_only_what_runs_is_proven() -> None:
+    """A wide format is refused for the arithmetic the network has, not for what another would do with it."""
+    theta = {"formats.theta.format": "u16.16"}
+    assert load_and_lower(theta).formats["theta"].width == 32
+    with pytest.raises(SpecError, match=r"theta decay.*\(formats: theta\)"):
+        load_and_lower({**theta, "formats.theta.format": "u8.24", "neuron.theta_forget": "multiply"})
+
+
+def load_and_lower(settings: dict[str, object]) -> Lowered:
+    return lower(load_network("tinysnn-wta", settings=settings))

@@ -44,6 +44,8 @@ class Proof:
     name: str
     low: int
     high: int
+    formats: str = ""
+    """Keys of ``formats`` that enter it."""
 
     @property
     def bits(self) -> int:
@@ -95,8 +97,8 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     ----------
     spec : NetworkSpec
     max_events : int, optional
-        Largest number of input events in one step, known from the raster; absent: 16 per input, the most
-        an encoder can produce.
+        Largest number of input events in one step; absent: 16 per input.  A session proves again for the
+        rasters it runs.
 
     Returns
     -------
@@ -242,7 +244,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         syn=syn,
         tra=tra,
     )
-    grid, pull = syn.x_frac + syn.eta_frac, max_potentiation(values) * int(eta.max()) * tra.x_max * w_max
+    grid, pull = syn.x_frac + syn.eta_frac, largest_pull(values, int(eta.max()))
     syn = syn._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
     x_scale = _x_scale(spec, values, n_updates)
     largest = int(x_scale.max(initial=0)) * tra.c_max + (1 << P.DECAY_BITS)
@@ -256,7 +258,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         inhibition_full=named_constant("inhibition.strength", spec.inhibition.strength, v.frac_bits),
         x_scale=x_scale,
         formats=formats,
-        proofs=_prove(values, int(eta.max()), events),
+        proofs=prove(values, int(eta.max()), events),
     )
 
 
@@ -266,10 +268,16 @@ def max_potentiation(p: Params) -> int:
     return -(-most // p.syn.n_th) if p.syn.eq1 else 1
 
 
+def largest_pull(p: Params, eta_max: int) -> int:
+    """Return a bound on ``k * eta * (x * w_max - w * 2**x_frac)``, and on Eq. 2's product, of either sign."""
+    return max_potentiation(p) * eta_max * max(p.tra.x_max, 1 << p.syn.x_frac) * p.syn.w_max
+
+
 def _require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: float) -> None:
     raw = constant(value, fmt.frac_bits)
     if not fmt.raw_min <= raw <= fmt.raw_max:
-        need = max(raw.bit_length() + int(fmt.signed), 1) - fmt.frac_bits
+        bits = (raw if raw >= 0 else -raw - 1).bit_length()
+        need = max(bits + int(fmt.signed), 1) - fmt.frac_bits
         kind = "s" if fmt.signed or value < 0 else "u"
         raise SpecError(
             f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value:g} of "
@@ -307,39 +315,62 @@ def _x_scale(spec: NetworkSpec, values: Params, n_updates: int) -> npt.NDArray[n
     return np.array(scales, np.int64)
 
 
-def _prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
-    """Bound every intermediate of a step and an update; refuse what does not fit an int64."""
+def prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
+    """Bound every intermediate of a step and an update; refuse what does not fit an int64.
+
+    Parameters
+    ----------
+    p : Params
+    eta_max : int
+        Largest raw learning rate.
+    events : int
+        Largest number of input events in a step.
+
+    Returns
+    -------
+    tuple of Proof
+
+    Raises
+    ------
+    SpecError
+        An intermediate needs more bits than there are; the message names the formats that enter it.
+    """
     v_low, v_high = p.mem.v_min << p.mem.v_shift, p.mem.v_max << p.mem.v_shift
     total = events * p.syn.w_max << p.mem.sum_shift
     decay = 1 << P.DECAY_BITS
-    k_max = max_potentiation(p)
     grid = p.syn.x_frac + p.syn.eta_frac
-    step = k_max * eta_max * max(p.tra.x_max, 1) * p.syn.w_max
-    proofs = (
-        Proof("input sum", 0, total),
-        Proof("accumulator before saturation", v_low, v_high + total),
+    step = largest_pull(p, eta_max)
+    acc, rounding = p.mem.acc_max + 1, 1 << p.mem.v_shift
+    leak = decay if p.mem.leak == P.LEAK_MULTIPLY else 1
+    proofs = [
+        Proof("input sum", 0, total, "weight"),
+        Proof("accumulator before saturation", v_low, v_high + total, "v_mem, weight, guard_bits"),
+        Proof("leak product", -acc * leak, (acc + rounding) * leak, "v_mem, guard_bits"),
+        Proof("threshold comparison", *_margin(p), "v_mem, v_th"),
         Proof(
-            "leak product",
-            -(p.mem.acc_max + 1) * decay,
-            p.mem.acc_max * decay + (1 << (P.DECAY_BITS + p.mem.v_shift)),
+            "threshold sum",
+            0,
+            p.thr.th_base + (p.thr.theta_max << p.thr.theta_sum_shift) + p.thr.theta_plus,
+            "v_th, theta",
         ),
-        Proof("threshold comparison", *_margin(p)),
-        Proof("theta decay", 0, p.thr.theta_max << P.THETA_DECAY_BITS),
-        Proof(
-            "threshold sum", 0, p.thr.th_base + (p.thr.theta_max << p.thr.theta_sum_shift) + p.thr.theta_plus
-        ),
-        Proof("trace product", 0, p.tra.x_max * decay + (events << (p.syn.x_frac + P.DECAY_BITS))),
-        Proof("count product", 0, p.tra.c_max << (P.DECAY_BITS + p.syn.x_frac + 1)),
-        Proof("weight update", -step, (p.syn.w_max << grid) + step + (1 << grid)),
-        Proof("normalisation product", 0, (p.syn.weight_sum + 1) << P.DECAY_BITS),
-    )
+        Proof("weight update", -step, (p.syn.w_max << grid) + step + (1 << grid), "weight, x_pre, eta"),
+        Proof("normalisation product", 0, (p.syn.weight_sum + 1) << P.DECAY_BITS, "weight"),
+    ]
+    if p.thr.theta_forget == P.FORGET_MULTIPLY:
+        proofs.append(Proof("theta decay", 0, p.thr.theta_max << P.THETA_DECAY_BITS, "theta"))
+    if p.trace == P.TRACE_EXPONENTIAL:
+        product = p.tra.x_max * decay + (events << (p.syn.x_frac + P.DECAY_BITS))
+        proofs.append(Proof("trace product", 0, product, "x_pre"))
+    else:
+        product = p.tra.c_max << (P.DECAY_BITS + p.syn.x_frac + 1)
+        proofs.append(Proof("count product", 0, product, "c_pre, x_pre"))
     for proof in proofs:
         if proof.bits > CARRIER_BITS:
             raise SpecError(
                 f"{proof.name}: values from {proof.low} to {proof.high} need {proof.bits} bits; {CARRIER_BITS} are "
-                "available: narrow the formats that enter it"
+                f"available: narrow what enters it (formats: {proof.formats})"
             )
-    return proofs
+    return tuple(proofs)
 
 
 def _margin(p: Params) -> tuple[int, int]:

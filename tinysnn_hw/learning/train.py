@@ -225,12 +225,13 @@ class _Training:
 def warmed_session(
     stream: Stream, lowered: Lowered, state: NetworkState | FloatState, kernel: str
 ) -> CpuSession | FloatSession:
-    """Return a session that has run one image without learning, so that no clock sees a compilation."""
+    """Return a session that has run an image without events, so that no clock sees a compilation."""
     if kernel not in KERNELS:
         raise SpecError(f"kernel = {kernel!r}; allowed: {', '.join(KERNELS)}")
     raster = stream.raster(0, 1)
     session = open_session(lowered, state, raster, kernel=kernel)
-    session.run(raster, phase="test", seed=stream.seed)
+    blank = Raster(raster.n_inputs, raster.n_steps, np.zeros_like(raster.offsets), np.zeros(0, np.uint16))
+    session.run(blank, phase="test", seed=stream.seed)
     return session
 
 

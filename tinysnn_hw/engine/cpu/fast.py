@@ -125,7 +125,8 @@ def run_images(
         th_lane[j] = threshold_lane(p.mem, v_th[j], lane_max)
     for image in range(offsets.shape[0]):
         presentation = np.uint32(first + image)
-        amount = inhibition[image] << p.mem.v_shift
+        # The plan allows more than the range only with a floor, where it is the same as the range.
+        amount = min(inhibition[image], p.mem.v_max - p.mem.v_min) << p.mem.v_shift
         v[:] = 0
         ring[:] = -1
         held_until = -1

@@ -155,7 +155,10 @@ def initialize(p, seed, weight, theta, v_th, stats):
         column = chain(key, np.uint32(j))
         for i in range(p.n_inputs):
             draw = np.int64(chain(column, np.uint32(i)))
-            weight[i, j] = p.syn.w_init_low + ((draw * p.syn.w_init_span) >> 32)
+            # (draw * span) >> 32 in halves: the product of two 32-bit words does not fit a signed 64-bit one.
+            high = (draw >> 16) * p.syn.w_init_span
+            low = (draw & 0xFFFF) * p.syn.w_init_span
+            weight[i, j] = p.syn.w_init_low + ((high + (low >> 16)) >> 16)
         if p.syn.weight_sum > 0:
             _normalize_column(p.syn, seed, nobody, j, weight, stats.copy())
         for i in range(p.n_inputs):

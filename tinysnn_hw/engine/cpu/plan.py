@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.lanes import TILE, VECTOR_BYTES
-from tinysnn_hw.engine.lower import max_potentiation
+from tinysnn_hw.engine.lower import largest_pull
 from tinysnn_hw.engine.params import Params
 from tinysnn_hw.fixed.modes import Overflow
 
@@ -98,16 +98,25 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
       saturating addition per step is exact, the sums of paired weights never carry, and a held neuron, parked at
       the lowest lane value, can neither fire nor saturate nor raise the peak;
     - the leak product plus its rounding bias fits twice the lane;
-    - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low saturation;
-    - a weight update fits 62 bits, a trace product 31 bits.
+    - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low
+      saturation; with a floor, more than the range is the same as the range;
+    - a threshold on the accumulator grid and a weight update fit 62 bits, a trace with all events of a step 31.
     """
     modes = {p.mem.v_overflow, p.thr.th_overflow, p.tra.x_overflow, p.thr.theta_overflow}
     w_top = p.syn.w_max << p.mem.sum_shift
+    if p.mem.has_floor:
+        inhibition_max = min(inhibition_max, p.mem.v_max - p.mem.v_min)
     if Overflow.WRAP in modes or w_top > 0xFFFF or inhibition_max > p.mem.v_max - p.mem.v_min:
         return None
-    if p.trace == P.TRACE_EXPONENTIAL and (p.tra.x_width + P.DECAY_BITS > 30 or p.syn.x_frac < 1):
+    if p.thr.th_width + max(p.mem.th_lane_shift, 0) > 62:
         return None
-    if (max_potentiation(p) * eta_max * max(p.tra.x_max, 1) * p.syn.w_max).bit_length() > 61:
+    if p.trace == P.TRACE_EXPONENTIAL and (
+        p.tra.x_width + P.DECAY_BITS > 30
+        or p.syn.x_frac < 1
+        or p.tra.x_max + (max_events << p.syn.x_frac) >= 1 << 31
+    ):
+        return None
+    if largest_pull(p, eta_max).bit_length() > 61:
         return None
     total = max_events * w_top
     row = np.dtype(np.uint8 if w_top <= 0xFF else np.uint16)

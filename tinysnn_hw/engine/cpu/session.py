@@ -9,7 +9,7 @@ import numpy as np
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu import float64, generic
 from tinysnn_hw.engine.cpu.plan import aligned_zeros, column_positions, padded, rounding_biases
-from tinysnn_hw.engine.lower import Lowered
+from tinysnn_hw.engine.lower import Lowered, prove
 from tinysnn_hw.engine.run import (
     FloatState,
     NetworkState,
@@ -115,6 +115,7 @@ class CpuSession:
         self.theta = state.theta.copy()
         self.v_th = state.v_th.copy()
         if plan is None:
+            prove(lowered.params, int(lowered.eta.max()), max_events)
             self.weight = state.weight.copy()
             return
         p = lowered.params
@@ -160,7 +161,7 @@ class CpuSession:
         self, raster: Raster, *, phase: str, seed: int, first: int = 0, n_presentations: int | None = None
     ) -> RunResult:
         """Run the images of a raster; arguments as in `tinysnn_hw.engine.run`."""
-        check_run(self.lowered, raster, phase, seed, "auto")
+        check_run(self.lowered, raster, phase, seed, self.requested)
         if raster.max_events_per_step > self.max_events:
             raise SpecError(
                 f"raster has {raster.max_events_per_step} events in one step; this session was proven for at most "
