@@ -150,6 +150,8 @@ def test_npz(recorded, tmp_path):
         assert events[events[:, 0] == place][:, 1:].tolist() == recorded.inputs[place].tolist()
     assert len(events) == sum(map(len, recorded.inputs))
     assert meta["formats"] == {name: str(fmt) for name, fmt in recorded.formats.items()}
+    traced = meta["traced"]
+    assert (traced["split"], traced["phase"], traced["events"][1:]) == ("test", "test", ["step", "input"])
     assert meta["config"]["seed"] == 3 and meta["numeric_version"] == NUMERIC_VERSION
 
 

@@ -13,7 +13,7 @@ from tinysnn_hw.data import Dataset, load_dataset, make_dataset, make_spike_data
 from tinysnn_hw.data.encode import encode, encoding_tables
 from tinysnn_hw.engine import initial_state, lower
 from tinysnn_hw.errors import DataError, FixedPointOverflowError, SpecError
-from tinysnn_hw.learning import Model, evaluate, present, train
+from tinysnn_hw.learning import Model, evaluate, load_model, present, save_model, train
 from tinysnn_hw.spec import load_network
 
 REGISTERS = {"weight", "v_mem", "v_th", "theta", "x_pre"}
@@ -336,3 +336,15 @@ def test_black_images_are_harmless(network):
     assert model.activity.input_spikes == model.activity.output_spikes == 0
     result = evaluate(model, data)
     assert result.silent_images == 3 and result.spikes_per_image == 0.0
+
+
+@pytest.mark.parametrize("seed", [1.5, "a", None])
+def test_a_seed_that_is_no_whole_number_is_refused(network, digits, seed):
+    with pytest.raises(SpecError, match="seed = .*whole number"):
+        train(network, digits, seed=seed)
+
+
+def test_a_numpy_seed_is_a_seed(network, digits, model, tmp_path):
+    trained = train(network, digits, seed=np.int64(3), threads=1)
+    np.testing.assert_array_equal(trained.weight, model.weight)
+    assert load_model(save_model(trained, tmp_path / "model")).seed == 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,7 +93,25 @@ def test_wrapping_is_never_excused(make_validation, make_seen):
 def test_room(make_validation, make_seen):
     registers = {"v_th": make_seen("s8.8", 2048, 15360), "v_mem": make_seen("s8.8", -8000, 8191)}
     text = words(make_validation(registers=registers))
-    assert "v_th fits u6.8 (2 bits less), v_mem fits s6.8 (2 bits less)" in text
+    assert "Unused on these images: v_th fits u6.8 (2 bits less)." in text
+    # The cap must fit too, and v_mem is left out: its sums before the leak need room that was not recorded.
+    capped = {"network": {"neuron": {"v_th": 8.0, "v_th_cap": 100.0}}}
+    text = words(make_validation(registers=registers, config=capped))
+    assert "Unused on these images: v_th fits u7.8 (1 bit less)." in text
+
+
+def test_two_classes_can_be_learned(make_validation):
+    validation = make_validation(98.0, 98.0)
+    matrix = np.array([[90, 2], [1, 87]])
+    two = replace(validation, fixed=replace(validation.fixed, confusion={"naive_bayes": matrix}))
+    assert "keeps its accuracy" in words(two)
+
+
+def test_a_dead_network_is_called_dead(make_validation):
+    validation = make_validation(10.0, 90.0)
+    dead = replace(validation.fixed, activity=replace(validation.fixed.activity, output_spikes=0))
+    text = words(replace(validation, fixed=dead))
+    assert "No neuron fired" in text and "fits" not in text and "resolution" not in text
 
 
 def test_registers_never_written_are_no_room(make_validation, make_seen):

@@ -6,6 +6,7 @@ from tinysnn_hw.cli import options
 from tinysnn_hw.cli.inputs import subset_note
 from tinysnn_hw.cli.model import load_model_data
 from tinysnn_hw.cli.output import progress_bars, reporting_errors, show, show_json
+from tinysnn_hw.version import NUMERIC_VERSION
 
 
 @reporting_errors
@@ -31,7 +32,17 @@ def evaluate(
         )
     subset = subset_note(limit_train, limit_test)
     if json:
-        show_json({**result_json(result), "model": str(folder), "subset": subset or None})
+        config = {**model.config(), "label_images": images.n_train if label_images is None else label_images}
+        show_json(
+            {
+                **result_json(result),
+                "model": str(folder),
+                "subset": subset or None,
+                "numeric_version": NUMERIC_VERSION,
+                "config": config,
+                "versions": learning.versions(),
+            }
+        )
     else:
         show(result_table(result), *([subset] if subset else []))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinysnn_hw.learning.evaluate import evaluate, label, present
-from tinysnn_hw.learning.model import Model, load_model, save_model
+from tinysnn_hw.learning.model import Model, load_model, save_model, versions
 from tinysnn_hw.learning.trace import Trace, trace, write_trace
 from tinysnn_hw.learning.train import train, train_many
 from tinysnn_hw.learning.validate import validate
@@ -20,5 +20,6 @@ __all__ = [
     "train",
     "train_many",
     "validate",
+    "versions",
     "write_trace",
 ]

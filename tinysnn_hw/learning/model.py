@@ -279,7 +279,10 @@ def _narrow(model: Model, name: str) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = getattr(model, name)
     if model.arithmetic == "float64":
         return np.asarray(array, np.float64)
-    return array.astype(register_formats(model.network)[name].storage_dtype)
+    fmt = register_formats(model.network)[name]
+    if array.size and not (fmt.raw_min <= int(array.min()) and int(array.max()) <= fmt.raw_max):
+        raise ModelFileError(f"model: {name} holds raw values outside its format {fmt}; it was not written")
+    return array.astype(fmt.storage_dtype)
 
 
 def _digest(arrays: dict[str, npt.NDArray[Any]]) -> str:

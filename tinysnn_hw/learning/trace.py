@@ -96,7 +96,10 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
     check_data(model.network, data)
     phase = "test" if split == "test" else "label"
     available = data.n_test if split == "test" else data.n_train
-    chosen = np.atleast_1d(np.asarray(images, np.int64))
+    chosen = np.atleast_1d(np.asarray(images))
+    if chosen.size and chosen.dtype.kind not in "iu":
+        raise DataError(f"images: {images!r}; whole numbers are required")
+    chosen = chosen.astype(np.int64)
     if not len(chosen):
         raise DataError(
             f"images: none given; the {split} split of {data.name!r} has images 0 to {available - 1}"
@@ -132,14 +135,28 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
         weight=model.weight.astype(np.int64),
         v_th=model.v_th.astype(np.int64),
         formats={name: lowered.formats[name] for name in ("weight", "v_th", *_INFERENCE_REGISTERS)},
-        meta={"numeric_version": NUMERIC_VERSION, "config": model.config(), "versions": model.versions},
+        meta={
+            "numeric_version": NUMERIC_VERSION,
+            "config": model.config(),
+            "versions": model.versions,
+            "traced": {
+                "data": data.name,
+                "digests": data.digests._asdict(),
+                "split": split,
+                "phase": phase,
+                "events": ["place in images", "step", "input"],
+            },
+        },
     )
 
 
 def write_trace(recorded: Trace, path: str | os.PathLike[str]) -> Path:
     """Write a trace as ``.npz``, ``.csv`` or ``.hex``; the file appears only when it is complete.
 
-    ``.npz``: one array per register and ``meta`` (JSON).  ``.csv``: one row per image, step and neuron.
+    ``.npz``: one array per register; ``events`` as rows (place in ``images``, step, input); ``weight`` and ``v_th``
+    as frozen; ``meta`` (JSON): configuration, formats, and under ``traced`` the data, split and phase.  The
+    presentation number of docs/numerics.md, section 2, is the image index.
+    ``.csv``: one row per image, step and neuron.
     ``.hex``: text sections headed by ``// name format shape``, one two's-complement word of
     ``ceil(width / 4)`` digits per line, as ``$readmemh`` reads it.
 

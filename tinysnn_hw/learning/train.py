@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections.abc import Sequence
@@ -162,8 +163,7 @@ class _Training:
 
     def __init__(self, network: NetworkSpec, data: Data, seed: int, arithmetic: str) -> None:
         check_data(network, data)
-        if not 0 <= seed < 1 << 32:
-            raise SpecError(f"seed = {seed}; 0 to {(1 << 32) - 1} is allowed")
+        seed = checked_seed(seed)
         self.network = network
         self.data = data
         self.seed = seed
@@ -220,6 +220,17 @@ class _Training:
             kernel=self.session.kernel,
             versions=versions(),
         )
+
+
+def checked_seed(seed: object) -> int:
+    """Return a seed as a Python int, refusing what is not a whole number of 32 bits."""
+    try:
+        number = operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise SpecError(f"seed = {seed!r}; a whole number is required") from None
+    if not 0 <= number < 1 << 32:
+        raise SpecError(f"seed = {number}; 0 to {(1 << 32) - 1} is allowed")
+    return number
 
 
 def warmed_session(

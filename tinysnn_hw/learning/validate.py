@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tinysnn_hw.cost import memory_table
 from tinysnn_hw.data import SpikeDataset
+from tinysnn_hw.errors import DataError
 from tinysnn_hw.learning.evaluate import evaluate
 from tinysnn_hw.learning.model import versions
 from tinysnn_hw.learning.stream import Data, Progress
@@ -42,6 +43,10 @@ def validate(
     -------
     Validation
     """
+    if label_images is not None and not 1 <= label_images <= data.n_train:
+        raise DataError(
+            f"label_images = {label_images}; data set {data.name!r} has 1 to {data.n_train} training images"
+        )
     model = train(network, data, seed=seed, progress=progress, threads=threads)
     fixed = evaluate(model, data, label_images=label_images, progress=progress, threads=threads)
     twin = train(network, data, seed=seed, arithmetic="float64", progress=progress, threads=threads)

@@ -6,11 +6,12 @@ from tinysnn_hw.report.network import catalogue_table, memory_tables, network_ta
 from tinysnn_hw.report.payload import network_json, result_json, validation_json
 from tinysnn_hw.report.result import confusion_table, register_table, result_table
 from tinysnn_hw.report.validation import validation_table
-from tinysnn_hw.report.verdict import verdict
+from tinysnn_hw.report.verdict import is_lost, verdict
 
 __all__ = [
     "catalogue_table",
     "confusion_table",
+    "is_lost",
     "memory_tables",
     "network_json",
     "network_table",

@@ -123,7 +123,7 @@ def register_table(registers: Mapping[str, RegisterRange], title: str) -> Render
         )
     note = (
         "cut: writes beyond the range of the format. fits: the narrowest format with the same last bit that "
-        "holds the range used"
+        "holds the values written (sums before a cut and constants such as v_th_cap may need more)"
     )
     if any(map(is_saturated, registers.values())):
         note += "; * values were cut, so the true range is wider"
