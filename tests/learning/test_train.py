@@ -340,7 +340,7 @@ def test_black_images_are_harmless(network):
 
 @pytest.mark.parametrize("seed", [1.5, "a", None])
 def test_a_seed_that_is_no_whole_number_is_refused(network, digits, seed):
-    with pytest.raises(SpecError, match="seed = .*whole number"):
+    with pytest.raises(SpecError, match=r"seed = .*whole number"):
         train(network, digits, seed=seed)
 
 

@@ -33,7 +33,7 @@ def common(
 
     Results go to stdout, progress and notes to stderr.
 
-    Exit codes: 0 done, 1 negative finding, 2 usage or input error.
+    Exit codes: 0 done, 1 negative finding, 2 usage or input error, 3 a defect of the package, 130 interrupted.
     """
 
 

@@ -140,11 +140,16 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         if clamp > theta.raw_max:
             raise SpecError(
                 f"formats.theta = {theta}: v_th_cap - v_th = {float(room):g} mV does not fit; "
-                f"its largest value is {theta.max:g}"
+                f"its largest value is {theta.max:g}; use at least "
+                f"u{max(clamp.bit_length() - theta.frac_bits, 0)}.{theta.frac_bits}"
             )
     eta_frac = fm.eta.format.frac_bits
     eta = _eta_table(learning, fm.eta.format)
     w_max = min(constant(learning.w_max, w.frac_bits), w.raw_max)
+    if w.raw_max < 1:
+        raise SpecError(
+            f"formats.weight = {w}: the largest value of the format is {w.max:g}; a weight needs more than 0"
+        )
     if w_max < 1:
         raise SpecError(f"formats.weight = {w}: w_max = {learning.w_max:g} is below one LSB ({w.lsb:g})")
     w_low = min(constant(learning.w_init_low, w.frac_bits), w_max)
@@ -281,7 +286,7 @@ def _require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: flo
         kind = "s" if fmt.signed or value < 0 else "u"
         raise SpecError(
             f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value:g} of "
-            f"{spec.name!r}; use at least {kind}{need}.{fmt.frac_bits}, or lower {key}"
+            f"{spec.name!r}; use at least {kind}{need}.{fmt.frac_bits}, or {'raise' if value < 0 else 'lower'} {key}"
         )
 
 

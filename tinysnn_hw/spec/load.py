@@ -280,7 +280,8 @@ def _explain(error: ValidationError, file: Path) -> str:
             if item["type"] == "literal_error":
                 reason += nearest(str(item["input"]), re.findall("'([^']*)'", item["ctx"]["expected"]))
             shown = "" if isinstance(item["input"], Mapping) else f" = {item['input']!r}"
-            lines.append(f"{file}: {key}{shown}: {reason}")
+            where = f"{key}{shown}: " if key else ""
+            lines.append(f"{file}: {where}{reason}")
     return "\n".join(lines)
 
 
