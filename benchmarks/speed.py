@@ -196,7 +196,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, allowed[:2])
         if len(allowed) > 1:
-            threads(images, 400, arguments.images)
+            threads(images, 400, 2 * arguments.images)
     if arguments.out:
         with arguments.out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
