@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +21,7 @@ from tinysnn_hw.learning.readout import (
     fit_readouts,
     predict,
 )
-from tinysnn_hw.learning.stream import Data, Progress, Stream, check_data
+from tinysnn_hw.learning.stream import Data, Progress, Stream, check_data, in_order
 from tinysnn_hw.learning.train import make_activity, register_ranges, thread_count, warmed_session
 from tinysnn_hw.records import Result
 
@@ -96,35 +93,15 @@ def present(
 
     counts = np.zeros((n_images, model.network.network.neurons), np.uint16)
     stats, activity = empty_stats(), np.zeros(4, np.int64)
-    for first, result in _in_order(work, stream, thread_count(threads)):
+    n_threads = thread_count(threads)
+    workers = n_threads if n_threads > 1 else 0
+    for first, result in in_order(work, stream, workers=workers, waiting=2 * workers):
         counts[first : first + len(result.counts)] = result.counts
         stats = merge_stats(stats, result.stats)
         activity += result.activity
         if progress is not None:
             progress(stage, first + len(result.counts), n_images)
     return Pass(counts, stats, activity, time.perf_counter() - began)
-
-
-def _in_order(work, stream: Stream, threads: int) -> Iterator[tuple[int, RunResult]]:  # type: ignore[no-untyped-def]
-    """Yield the results of all chunks in order; threads take chunks from one queue as they get free."""
-    if threads < 2:
-        for first, length in stream.chunks():
-            yield first, work(first, length)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[tuple[int, Future[RunResult]]] = deque()
-        try:
-            for first, length in stream.chunks():
-                waiting.append((first, pool.submit(work, first, length)))
-                if len(waiting) > 2 * threads:
-                    begin, future = waiting.popleft()
-                    yield begin, future.result()
-            while waiting:
-                begin, future = waiting.popleft()
-                yield begin, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 def label(

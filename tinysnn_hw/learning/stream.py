@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TypeVar
 
 from tinysnn_hw.data import Dataset, Raster, SpikeDataset
 from tinysnn_hw.data.encode import EncodingTables, encode, epoch_order
@@ -17,6 +16,7 @@ from tinysnn_hw.spec.network import NetworkSpec
 CHUNK = 256
 """Images per chunk: long enough to hide the hand-over, short enough for a smooth progress bar and Ctrl-C."""
 
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 Data = Dataset | SpikeDataset
 
@@ -78,32 +78,38 @@ class Stream:
             images, self.tables, spikes=spikes, phase=self.phase, seed=self.seed, first=first, order=order
         )
 
-    def labels(self, first: int, length: int) -> np.ndarray:
-        """Return the classes of a chunk of an unshuffled pass."""
-        labels = self.data.test_labels if self.phase == "test" else self.data.train_labels
-        return labels[first : first + length]
+
+def in_order(
+    work: Callable[[int, int], T], stream: Stream, *, workers: int, waiting: int
+) -> Iterator[tuple[int, T]]:
+    """Yield ``(first presentation, work(first, length))`` of all chunks in order.
+
+    ``workers`` threads take chunks from one queue as they get free, up to ``waiting`` chunks ahead of the caller;
+    without workers the caller's thread does the work.
+    """
+    if not workers:
+        for first, length in stream.chunks():
+            yield first, work(first, length)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        queue: deque[tuple[int, Future[T]]] = deque()
+        try:
+            for first, length in stream.chunks():
+                queue.append((first, pool.submit(work, first, length)))
+                if len(queue) > waiting:
+                    begin, future = queue.popleft()
+                    yield begin, future.result()
+            while queue:
+                begin, future = queue.popleft()
+                yield begin, future.result()
+        finally:
+            for _, future in queue:
+                future.cancel()
 
 
 def ahead(stream: Stream, threads: int) -> Iterator[tuple[int, Raster]]:
     """Yield ``(first presentation, raster)`` in order, encoded by another thread while the caller works."""
-    if threads < 2:
-        for first, length in stream.chunks():
-            yield first, stream.raster(first, length)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[tuple[int, Future[Raster]]] = deque()
-        try:
-            for first, length in stream.chunks():
-                waiting.append((first, pool.submit(stream.raster, first, length)))
-                if len(waiting) > 2:
-                    begin, future = waiting.popleft()
-                    yield begin, future.result()
-            while waiting:
-                begin, future = waiting.popleft()
-                yield begin, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    return in_order(stream.raster, stream, workers=min(threads - 1, 1), waiting=2)
 
 
 def check_data(spec: NetworkSpec, data: Data) -> None:
