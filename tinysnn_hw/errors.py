@@ -36,7 +36,3 @@ class DataNotFoundError(TinySnnError, FileNotFoundError):
 
 class ModelFileError(TinySnnError, ValueError):
     """A saved model is missing, cut short, altered or of another version."""
-
-
-class BackendUnavailableError(TinySnnError, RuntimeError):
-    """A back end was asked for by name and cannot run on this machine."""
