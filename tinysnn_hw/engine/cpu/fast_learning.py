@@ -201,6 +201,33 @@ def _decay_drawn(trace, active, mul, key, bits):
 
 
 @njit(cache=True)
+def begin_trace(p, offsets, inputs, scratch, stats):
+    """Set all traces to 0 at the onset of an image; return how many inputs spike in it (exponential trace only)."""
+    stats[P.STAT_X_PRE, P.STAT_MIN] = min(stats[P.STAT_X_PRE, P.STAT_MIN], 0)
+    stats[P.STAT_X_PRE, P.STAT_MAX] = max(stats[P.STAT_X_PRE, P.STAT_MAX], 0)
+    n_active = np.int64(0)
+    if p.trace == P.TRACE_WINDOW:
+        scratch.c_pre[:] = 0
+        return n_active
+    scratch.x_pre[:] = 0
+    for e in range(offsets[0], offsets[p.n_steps]):
+        i = inputs[e]
+        if scratch.slot_of[i] < 0:
+            scratch.slot_of[i] = n_active
+            scratch.active[n_active] = i
+            scratch.trace[n_active] = 0
+            n_active += 1
+    return n_active
+
+
+@njit(cache=True)
+def store_trace(scratch, n_active):
+    """Copy the traces of the inputs that spike in this image to their places."""
+    for slot in range(n_active):
+        scratch.x_pre[scratch.active[slot]] = scratch.trace[slot]
+
+
+@njit(cache=True)
 def decay_trace(
     tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats
 ):

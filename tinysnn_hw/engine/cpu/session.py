@@ -8,7 +8,8 @@ import numpy as np
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu import float64, generic
-from tinysnn_hw.engine.cpu.plan import aligned_zeros, column_positions, padded, rounding_biases
+from tinysnn_hw.engine.cpu.plan import rounding_biases
+from tinysnn_hw.engine.cpu.storage import Weights
 from tinysnn_hw.engine.lower import Lowered, prove
 from tinysnn_hw.engine.run import (
     FloatState,
@@ -118,11 +119,7 @@ class CpuSession:
             prove(lowered.params, int(lowered.eta.max()), max_events)
             self.weight = state.weight.copy()
             return
-        p = lowered.params
-        self.columns = column_positions(p.n_neurons, plan)
-        self.rows = aligned_zeros((p.n_inputs, padded(p.n_neurons)), plan.row)
-        self.rows[:, self.columns] = state.weight << p.mem.sum_shift
-        self.master = np.ascontiguousarray(state.weight.T).astype(plan.row)
+        self.weights = Weights(state.weight, plan, lowered.params.mem.sum_shift)
 
     @property
     def kernel(self) -> str:
@@ -133,7 +130,7 @@ class CpuSession:
         """Copy the registers back into ``state``."""
         state.theta[:] = self.theta
         state.v_th[:] = self.v_th
-        state.weight[:] = self.weight if self.plan is None else self.master.T
+        state.weight[:] = self.weight if self.plan is None else self.weights.master.T
 
     def fitting(self, raster: Raster) -> CpuSession:
         """Return the session itself, or one proven for a raster with more events per step, holding the same bits."""
@@ -194,8 +191,9 @@ class CpuSession:
             from tinysnn_hw.engine.cpu import fast
 
             fast.run_images(
-                p, rounding_biases(p), *inputs, self.lowered.x_scale, self.rows, self.columns, self.master,
-                fast.make_scratch(p, self.plan.lane), self.theta, self.v_th, counts, stats, activity,
+                p, rounding_biases(p), *inputs, self.lowered.x_scale, self.weights.rows, self.weights.origin,
+                self.weights.width, self.weights.master, fast.make_scratch(p, self.plan), self.theta, self.v_th,
+                counts, stats, activity,
             )  # fmt: skip
         for row, frozen in ((P.STAT_WEIGHT, self._weights()), (P.STAT_V_TH, self.v_th)):
             stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(frozen.min()))
@@ -204,7 +202,7 @@ class CpuSession:
         return RunResult(counts, stats, activity, self.kernel, trace if self.record else {})
 
     def _weights(self) -> np.ndarray:
-        return self.weight if self.plan is None else self.master
+        return self.weight if self.plan is None else self.weights.master
 
     def _empty_trace(self, n_images: int) -> dict[str, np.ndarray]:
         """Return the arrays of `generic.run_images`'s ``records``, by name and in its order."""
