@@ -250,7 +250,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         tra=tra,
     )
     grid, pull = syn.x_frac + syn.eta_frac, largest_pull(values, int(eta.max()))
-    syn = syn._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
+    syn = syn._replace(narrow_learning=int(pull + (2 << grid) < 1 << 31))
     x_scale = _x_scale(spec, values, n_updates)
     largest = int(x_scale.max(initial=0)) * tra.c_max + (1 << P.DECAY_BITS)
     values = values._replace(syn=syn, tra=tra._replace(narrow_counts=int(largest < 1 << 31)))
@@ -275,7 +275,8 @@ def max_potentiation(p: Params) -> int:
 
 def largest_pull(p: Params, eta_max: int) -> int:
     """Return a bound on ``k * eta * (x * w_max - w * 2**x_frac)``, and on Eq. 2's product, of either sign."""
-    return max_potentiation(p) * eta_max * max(p.tra.x_max, 1 << p.syn.x_frac) * p.syn.w_max
+    x_max = p.tra.x_one if p.trace == P.TRACE_WINDOW else p.tra.x_max
+    return max_potentiation(p) * eta_max * max(x_max, 1 << p.syn.x_frac) * p.syn.w_max
 
 
 def _require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: float) -> None:

@@ -22,6 +22,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
     forget_thresholds,
     learn_row,
     normalize_row,
+    scatter,
     store_trace,
 )
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
@@ -156,13 +157,6 @@ def _peak_v_mem(mem, accumulated, bias):
 
 
 @njit(cache=True)
-def scatter(rows, origin, width, row, shift):
-    """Write one neuron's weights into its column of ``rows``."""
-    for i in range(row.shape[0]):
-        rows[origin + i * width] = np.int64(row[i]) << shift
-
-
-@njit(cache=True)
 def _park(winners, first, last, v, now, value):
     """Set the held neurons, which are the winners ``first`` to ``last - 1``, to a lane value."""
     for k in range(first, last):
@@ -172,7 +166,7 @@ def _park(winners, first, last, v, now, value):
 @njit(cache=True, nogil=True)
 def run_images(
     p, biases, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale,
-    rows, origin, width, master, scratch, theta, v_th, counts, stats, activity,
+    weights, scratch, theta, v_th, counts, stats, activity,
 ):  # fmt: skip
     """Run images one after another; learn in place when ``learn``.
 
@@ -182,8 +176,8 @@ def run_images(
     ----------
     biases : Biases
         What each deterministic rounding adds before its shift.
-    rows, origin, width, master : arrays
-        `tinysnn_hw.engine.cpu.storage.Weights`; ``master`` is read and written only when learning.
+    weights : tinysnn_hw.engine.cpu.storage.Weights
+        ``master`` is read and written only when learning.
     scratch : Scratch
     """
     mem = p.mem
@@ -231,13 +225,13 @@ def run_images(
                 _draw_noise(mem, chain(key_image, np.uint32(t)), noise)
             now = t & 1
             outcome = lif_pass(
-                v, th_lane, scratch.peak, noise, rows, inputs, now, begin, end, p.n_inputs,
+                v, th_lane, scratch.peak, noise, weights.rows, inputs, now, begin, end, p.n_inputs,
                 mem.leak, mem.leak_shift, mem.leak_mul, mem.leak_sub, mem.acc_max, mem.v_shift, v_top,
                 biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
             )  # fmt: skip
             if outcome & SUSPICIOUS:
                 n_high += count_saturations(
-                    v, noise, rows, inputs, now, begin, end, p.n_inputs,
+                    v, noise, weights.rows, inputs, now, begin, end, p.n_inputs,
                     mem.leak, mem.leak_shift, mem.leak_mul, mem.leak_sub, mem.acc_max, mem.v_shift, v_top,
                     biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
                 )  # fmt: skip
@@ -300,9 +294,9 @@ def run_images(
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
                         learn_row(
-                            p.syn, seed, presentation, u, j, k_eta, master[j], x_pre, biases.weight, stats
+                            p.syn, seed, presentation, u, j, k_eta, weights.master[j], x_pre, biases.weight, stats
                         )
-                        scatter(rows, origin[j], width[j], master[j], mem.sum_shift)
+                        scatter(weights, j, mem.sum_shift)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
@@ -313,8 +307,10 @@ def run_images(
             if p.syn.weight_sum > 0:
                 for j in range(n):
                     if learned[j]:
-                        normalize_row(p.syn, seed, presentation, j, master[j], biases.normalize, stats)
-                        scatter(rows, origin[j], width[j], master[j], mem.sum_shift)
+                        normalize_row(
+                            p.syn, seed, presentation, j, weights.master[j], biases.normalize, stats
+                        )
+                        scatter(weights, j, mem.sum_shift)
                         activity[P.ACT_NORMALIZATIONS] += 1
             if p.thr.theta_forget != P.FORGET_NONE:
                 forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, biases.theta, stats)

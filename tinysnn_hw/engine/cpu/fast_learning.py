@@ -7,6 +7,7 @@ from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.generic import forget_theta
+from tinysnn_hw.engine.cpu.words import arithmetic_right, left, logical_right
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
@@ -35,6 +36,15 @@ def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], high)
     stats[register, P.STAT_LOW] += n_low
     stats[register, P.STAT_HIGH] += n_high
+
+
+@njit(cache=True)
+def scatter(weights, j, shift):
+    """Write the weights of neuron ``j`` into its column of ``rows``."""
+    rows, row = weights.rows, weights.master[j]
+    at, width = np.uint64(weights.origin[j]), np.uint64(weights.width[j])
+    for i in range(np.uint64(row.shape[0])):
+        rows[at + i * width] = np.int64(row[i]) << shift
 
 
 @njit(cache=True)
@@ -73,10 +83,13 @@ def _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats):
 
 @njit(cache=True)
 def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
-    """Update a row in 32-bit lanes, where the whole sum is proven to fit; every operation is cast back."""
+    """Update a row in 32-bit lanes, where the change is proven to fit; every operation is cast back.
+
+    The weight itself lies above the bits that are cut, so only the change is rounded; sign and parity, which some
+    modes look at, are those of the sum.
+    """
     i32 = np.int32
-    x_frac, shift = i32(syn.x_frac), i32(syn.x_frac + syn.eta_frac)
-    w_max, factor = i32(syn.w_max), i32(k_eta)
+    shift, w_max, factor = i32(syn.x_frac + syn.eta_frac), i32(syn.w_max), i32(k_eta)
     low, high = i32(w_max), i32(0)
     n_low, n_high = i32(0), i32(0)
     if syn.w_rounding == _STOCHASTIC:
@@ -89,17 +102,21 @@ def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
         b0, b1, b2 = i32(bias[0]), i32(bias[1]), i32(bias[2])
     # One draw per weight even where none is needed would cost time only; its bits are masked off.
     mask = i32(-1) if syn.w_rounding == _STOCHASTIC else i32(0)
+    # The weight is drawn by a factor of 2**x_frac (attract) or by its x (Eq. 2), selected without a branch.
     attract = syn.rule == P.RULE_ATTRACT
+    unit, own = (i32(1 << syn.x_frac), i32(0)) if attract else (i32(0), i32(-1))
     for i in range(row.shape[0]):
         w = i32(row[i])
         x = i32(x_pre[i])
-        pull = i32(i32(x * w_max) - i32(w << x_frac)) if attract else i32(x * i32(w_max - w))
-        n = i32(i32(w << shift) + i32(factor * pull))
-        noise = i32(np.uint32((chain(key, np.uint32(i)) >> down) << up)) & mask
-        n = i32(n + i32(i32(b0 + i32(i32(n >> i32(31)) & b1)) + i32(i32(i32(n >> shift) & b2) + noise)))
-        rounded = i32(n >> shift)
-        n_low += i32(rounded < 0)
-        n_high += i32(rounded > w_max)
+        pull = i32(i32(x * w_max) - i32(w * i32(unit + i32(x & own))))
+        change = i32(factor * pull)
+        whole = i32(w + arithmetic_right(change, shift))
+        noise = i32(left(logical_right(chain(key, np.uint32(i)), down), up)) & mask
+        signed = b1 if whole < i32(0) else i32(0)
+        extra = i32(i32(b0 + signed) + i32(i32(whole & b2) + noise))
+        rounded = i32(w + arithmetic_right(i32(change + extra), shift))
+        n_low = i32(n_low + i32(rounded < i32(0)))
+        n_high = i32(n_high + i32(rounded > w_max))
         w = min(max(rounded, i32(0)), w_max)
         low = min(low, w)
         high = max(high, w)

@@ -9,7 +9,7 @@ import numpy as np
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu import float64, generic
 from tinysnn_hw.engine.cpu.plan import rounding_biases
-from tinysnn_hw.engine.cpu.storage import Weights
+from tinysnn_hw.engine.cpu.storage import store_weights
 from tinysnn_hw.engine.lower import Lowered, prove
 from tinysnn_hw.engine.run import (
     FloatState,
@@ -119,7 +119,7 @@ class CpuSession:
             prove(lowered.params, int(lowered.eta.max()), max_events)
             self.weight = state.weight.copy()
             return
-        self.weights = Weights(state.weight, plan, lowered.params.mem.sum_shift)
+        self.weights = store_weights(state.weight, plan, lowered.params.mem.sum_shift)
 
     @property
     def kernel(self) -> str:
@@ -191,9 +191,8 @@ class CpuSession:
             from tinysnn_hw.engine.cpu import fast
 
             fast.run_images(
-                p, rounding_biases(p), *inputs, self.lowered.x_scale, self.weights.rows, self.weights.origin,
-                self.weights.width, self.weights.master, fast.make_scratch(p, self.plan), self.theta, self.v_th,
-                counts, stats, activity,
+                p, rounding_biases(p), *inputs, self.lowered.x_scale, self.weights,
+                fast.make_scratch(p, self.plan), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
         for row, frozen in ((P.STAT_WEIGHT, self._weights()), (P.STAT_V_TH, self.v_th)):
             stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(frozen.min()))

@@ -7,7 +7,7 @@ lies within one block.  ``master`` is what learning reads and writes: one row of
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -30,35 +30,29 @@ def padded(n: int) -> int:
     return -(-n // HALF_BLOCK) * HALF_BLOCK
 
 
-class Weights:
-    """Weights of one network in the storage of the fast kernel.
+class Weights(NamedTuple):
+    """Weights of one network in the storage of the fast kernel."""
 
-    Parameters
-    ----------
-    raw : int64[n_inputs, n_neurons]
-    plan : LanePlan
-    shift : int
-        From raw weights to the accumulator grid, on which ``rows`` holds them.
+    rows: NDArray[Any]
+    """uint8 or uint16 [n_inputs * padded(n_neurons)]: weight of input ``i`` and neuron ``j`` on the accumulator grid,
+    at ``origin[j] + i * width[j]``."""
+    origin: NDArray[np.int64]
+    width: NDArray[np.int64]
+    master: NDArray[Any]
+    """Same dtype [n_neurons, n_inputs]: raw weights."""
 
-    Attributes
-    ----------
-    rows : uint8 or uint16 [n_inputs * padded(n_neurons)]
-        Weight of input ``i`` and neuron ``j`` at ``origin[j] + i * width[j]``.
-    origin, width : int64[n_neurons]
-    master : same dtype [n_neurons, n_inputs]
-        Raw weights.
-    """
 
-    def __init__(self, raw: NDArray[np.int64], plan: LanePlan, shift: int) -> None:
-        n_inputs, n = raw.shape
-        lanes = padded(n)
-        j = np.arange(n, dtype=np.int64)
-        block = j // BLOCK
-        self.width = np.minimum(lanes - block * BLOCK, BLOCK)
-        self.origin = block * BLOCK * n_inputs + _places(j % BLOCK, self.width, plan)
-        self.rows = aligned_zeros(n_inputs * lanes, plan.row)
-        self.rows[self.origin + np.arange(n_inputs)[:, None] * self.width] = raw << shift
-        self.master = np.ascontiguousarray(raw.T).astype(plan.row)
+def store_weights(raw: NDArray[np.int64], plan: LanePlan, shift: int) -> Weights:
+    """Return raw weights int64[n_inputs, n_neurons] in that storage; ``shift`` leads to the accumulator grid."""
+    n_inputs, n = raw.shape
+    lanes = padded(n)
+    j = np.arange(n, dtype=np.int64)
+    block = j // BLOCK
+    width = np.minimum(lanes - block * BLOCK, BLOCK)
+    origin = block * BLOCK * n_inputs + _places(j % BLOCK, width, plan)
+    rows = aligned_zeros(n_inputs * lanes, plan.row)
+    rows[origin + np.arange(n_inputs)[:, None] * width] = raw << shift
+    return Weights(rows, origin, width, np.ascontiguousarray(raw.T).astype(plan.row))
 
 
 def _places(within: NDArray[np.int64], width: NDArray[np.int64], plan: LanePlan) -> NDArray[np.int64]:
