@@ -106,8 +106,8 @@ def encode(
     Notes
     -----
     docs/numerics.md, section 3, is the definition.  ``pooled`` has the statistics of ``poisson`` (a superposition of
-    Poisson processes is one) at less than half of its cost, drawn from other random words.  Inputs ascend within a step,
-    with ``pooled`` they stand in order of time.
+    Poisson processes is one) at two thirds of its cost, drawn from other random words.  Inputs ascend
+    within a step; with ``pooled`` they stand in order of time.
     """
     if images.ndim != 2 or images.dtype != np.uint8:
         raise DataError(f"images: shape {images.shape}, dtype {images.dtype}; uint8[n, n_inputs] is required")

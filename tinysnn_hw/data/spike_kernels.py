@@ -182,7 +182,9 @@ def pooled(images, order, interval, quantile, gain, seed, purpose, first, offset
                 k += _WORDS
                 for n in range(np.uint64(_WORDS)):
                     word = np.uint64(words[n])
-                    time += (mean * np.uint64(quantile[word >> np.uint64(PICK_BITS)])) >> np.uint64(QUANTILE_BITS)
+                    time += (mean * np.uint64(quantile[word >> np.uint64(PICK_BITS)])) >> np.uint64(
+                        QUANTILE_BITS
+                    )
                     if time >= end_time:
                         break
                     position = ((word & np.uint64((1 << PICK_BITS) - 1)) * total) >> np.uint64(PICK_BITS)

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.fast_learning import (
+    NO_SLOT,
+    add_events,
     advance_counts,
     begin_trace,
-    decay_trace,
+    decay,
+    decay_drawn,
     forget_thresholds,
     learn_row,
     normalize_row,
+    saturate_trace,
     scatter,
     store_trace,
 )
@@ -56,9 +60,9 @@ class Scratch(NamedTuple):
     learned: NDArray[np.bool_]
     x_pre: NDArray[np.int32]
     c_pre: NDArray[np.int32]
-    slot_of: NDArray[np.int32]
-    """Where the exponential trace of an input stands in ``trace``, -1 if it is silent in this image."""
-    active: NDArray[np.int32]
+    slot_of: NDArray[np.uint16]
+    """Where the exponential trace of an input stands in ``trace``."""
+    active: NDArray[np.uint16]
     trace: NDArray[np.int32]
     winners: NDArray[np.int64]
     """[2, n_steps]: the neurons that fired in this image, and when."""
@@ -84,8 +88,8 @@ def make_scratch(p: Params, plan: LanePlan) -> Scratch:
         learned=np.zeros(n, np.bool_),
         x_pre=np.zeros(m, np.int32),
         c_pre=np.zeros(m, np.int32),
-        slot_of=np.full(m, -1, np.int32),
-        active=np.zeros(m, np.int32),
+        slot_of=np.full(m, NO_SLOT, np.uint16),
+        active=np.zeros(m, np.uint16),
         trace=np.zeros(m, np.int32),
         winners=np.zeros((2, p.n_steps), np.int64),
     )
@@ -193,7 +197,10 @@ def run_images(
     v_top = mem.v_max << mem.v_shift
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     stochastic = mem.v_rounding == _STOCHASTIC
-    lowest, highest = np.int64(0), np.int64(0)
+    trace, slot_of = scratch.trace, scratch.slot_of
+    trace_mul, trace_unit = np.int32(p.tra.trace_mul), np.int32(1 << p.tra.x_frac)
+    trace_bias, trace_even = np.int32(biases.x_pre[0]), np.int32(biases.x_pre[2])
+    lowest, highest, highest_trace = np.int64(0), np.int64(0), np.int64(0)
     n_high, n_low, n_spikes = np.int64(0), np.int64(0), np.int64(0)
     for j in range(n):
         th_lane[j] = threshold_lane(mem, v_th[j], lane_max)
@@ -210,17 +217,24 @@ def run_images(
             n_post[:] = 0
             n_window[:] = 0
             learned[:] = False
-            n_active = begin_trace(p, offsets[image], inputs, scratch, stats)
+            n_active = begin_trace(p, offsets[image], inputs, scratch)
         key_image = chain(key_v_mem, presentation)
         window_begin = offsets[image, 0]
         next_update = p.update_steps - 1
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
             if n_active > 0:
-                decay_trace(
-                    p.tra, seed, presentation, t, inputs, begin, end, scratch.slot_of, scratch.active, scratch.trace,
-                    n_active, biases.x_pre, stats,
-                )  # fmt: skip
+                if p.tra.x_rounding == _STOCHASTIC:
+                    decay_drawn(p.tra, seed, presentation, t, trace, scratch.active, n_active)
+                else:
+                    decay(trace, n_active, trace_mul, trace_bias, trace_even)
+                high = add_events(trace, slot_of, inputs, begin, end, trace_unit)
+                if high > p.tra.x_max:
+                    stats[P.STAT_X_PRE, P.STAT_HIGH] += saturate_trace(
+                        trace, slot_of, inputs, begin, end, p.tra.x_max
+                    )
+                    high = p.tra.x_max
+                highest_trace = max(highest_trace, high)
             if stochastic:
                 _draw_noise(mem, chain(key_image, np.uint32(t)), noise)
             now = t & 1
@@ -248,9 +262,7 @@ def run_images(
             if winner >= 0:
                 _park(winners, first_held, n_fired, v, now, mem.acc_max)
                 v[now, winner] = mem.acc_max
-                inhibited = inhibit(
-                    v, now, n, amount, v_floor, lane_min if mem.has_floor else amount + v_low
-                )
+                inhibited = inhibit(v, now, n, amount, v_floor, lane_min if mem.has_floor else amount + v_low)
                 if n - 1 > n_fired - first_held:
                     lowest = min(lowest, inhibited >> 32)
                     n_low += inhibited & 0xFFFFFFFF
@@ -294,7 +306,16 @@ def run_images(
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
                         learn_row(
-                            p.syn, seed, presentation, u, j, k_eta, weights.master[j], x_pre, biases.weight, stats
+                            p.syn,
+                            seed,
+                            presentation,
+                            u,
+                            j,
+                            k_eta,
+                            weights.master[j],
+                            x_pre,
+                            biases.weight,
+                            stats,
                         )
                         scatter(weights, j, mem.sum_shift)
                         learned[j] = True
@@ -303,7 +324,7 @@ def run_images(
         n_spikes += n_fired
         if learn:
             for k in range(n_active):
-                scratch.slot_of[scratch.active[k]] = -1
+                scratch.slot_of[scratch.active[k]] = NO_SLOT
             if p.syn.weight_sum > 0:
                 for j in range(n):
                     if learned[j]:
@@ -321,6 +342,9 @@ def run_images(
             highest = max(highest, _peak_v_mem(mem, np.int64(scratch.peak[k]), biases.v_mem) << mem.v_shift)
     activity[P.ACT_INPUT_SPIKES] += offsets[-1, p.n_steps] - offsets[0, 0]
     activity[P.ACT_OUTPUT_SPIKES] += n_spikes
+    if learn:
+        stats[P.STAT_X_PRE, P.STAT_MIN] = min(stats[P.STAT_X_PRE, P.STAT_MIN], 0)
+        stats[P.STAT_X_PRE, P.STAT_MAX] = max(stats[P.STAT_X_PRE, P.STAT_MAX], highest_trace)
     stats[P.STAT_V_MEM, P.STAT_MIN] = min(stats[P.STAT_V_MEM, P.STAT_MIN], lowest >> mem.v_shift)
     stats[P.STAT_V_MEM, P.STAT_MAX] = max(stats[P.STAT_V_MEM, P.STAT_MAX], highest >> mem.v_shift)
     stats[P.STAT_V_MEM, P.STAT_LOW] += n_low

@@ -197,31 +197,13 @@ def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
     _note_row(stats, P.STAT_X_PRE, np.int64(low), np.int64(high), np.int64(0), np.int64(0))
 
 
-@njit(cache=True)
-def _decay(trace, mul, b0, b2):
-    """Decay all slots with a deterministic rounding; on a slice of its own the loop becomes vector code."""
-    i32 = np.int32
-    shift = i32(P.DECAY_BITS)
-    for slot in range(trace.shape[0]):
-        n = i32(trace[slot] * mul)
-        trace[slot] = i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift)
+NO_SLOT = 65535
+"""Marks an input that is silent in this image; no network has so many inputs."""
 
 
 @njit(cache=True)
-def _decay_drawn(trace, active, mul, key, bits):
-    """Decay all slots with stochastic rounding."""
-    i32 = np.int32
-    down, up = np.uint32(np.uint32(32) - bits), np.uint32(np.uint32(P.DECAY_BITS) - bits)
-    for slot in range(trace.shape[0]):
-        noise = i32(np.uint32((chain(key, np.uint32(active[slot])) >> down) << up))
-        trace[slot] = i32(i32(i32(trace[slot] * mul) + noise) >> i32(P.DECAY_BITS))
-
-
-@njit(cache=True)
-def begin_trace(p, offsets, inputs, scratch, stats):
+def begin_trace(p, offsets, inputs, scratch):
     """Set all traces to 0 at the onset of an image; return how many inputs spike in it (exponential trace only)."""
-    stats[P.STAT_X_PRE, P.STAT_MIN] = min(stats[P.STAT_X_PRE, P.STAT_MIN], 0)
-    stats[P.STAT_X_PRE, P.STAT_MAX] = max(stats[P.STAT_X_PRE, P.STAT_MAX], 0)
     n_active = np.int64(0)
     if p.trace == P.TRACE_WINDOW:
         scratch.c_pre[:] = 0
@@ -229,7 +211,7 @@ def begin_trace(p, offsets, inputs, scratch, stats):
     scratch.x_pre[:] = 0
     for e in range(offsets[0], offsets[p.n_steps]):
         i = inputs[e]
-        if scratch.slot_of[i] < 0:
+        if scratch.slot_of[i] == NO_SLOT:
             scratch.slot_of[i] = n_active
             scratch.active[n_active] = i
             scratch.trace[n_active] = 0
@@ -245,34 +227,52 @@ def store_trace(scratch, n_active):
 
 
 @njit(cache=True)
-def decay_trace(
-    tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats
-):
-    """Decay the exponential trace of the inputs that spike in this image, then add the step's events.
+def decay(trace, n_active, mul, b0, b2):
+    """Decay the traces of the inputs that spike in this image, with a deterministic rounding; the others stay 0."""
+    i32 = np.int32
+    shift = i32(P.DECAY_BITS)
+    for slot in range(np.uint64(n_active)):
+        n = i32(trace[slot] * mul)
+        trace[slot] = i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift)
 
-    A silent input's trace is 0 and stays 0.  Adding whole events after the cut gives the bits of adding them
-    before it, since they leave the dropped bits unchanged.
+
+@njit(cache=True)
+def decay_drawn(tra, seed, presentation, t, trace, active, n_active):
+    """Decay the traces of the inputs that spike in this image, with stochastic rounding."""
+    i32 = np.int32
+    mul, bits = i32(tra.trace_mul), np.uint32(min(P.DECAY_BITS, tra.x_rand_bits))
+    key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
+    down, up = np.uint32(np.uint32(32) - bits), np.uint32(np.uint32(P.DECAY_BITS) - bits)
+    for slot in range(np.uint64(n_active)):
+        noise = i32(left(logical_right(chain(key, np.uint32(active[slot])), down), up))
+        trace[slot] = i32(i32(i32(trace[slot] * mul) + noise) >> i32(P.DECAY_BITS))
+
+
+@njit(cache=True)
+def add_events(trace, slot_of, inputs, begin, end, unit):
+    """Add a step's events to the decayed traces; return the largest trace they reach.
+
+    Adding whole events after the cut gives the bits of adding them before it: they leave the dropped bits unchanged.
     """
-    mul = np.int32(tra.trace_mul)
-    if tra.x_rounding == _STOCHASTIC:
-        key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
-        _decay_drawn(
-            trace[:n_active], active[:n_active], mul, key, np.uint32(min(P.DECAY_BITS, tra.x_rand_bits))
-        )
-    else:
-        _decay(trace[:n_active], mul, np.int32(bias[0]), np.int32(bias[2]))
-    unit = np.int64(1) << tra.x_frac
-    for e in range(begin, end):
-        trace[slot_of[inputs[e]]] += unit
-    high = np.int64(0)
+    high = np.int32(0)
+    for e in range(np.uint64(begin), np.uint64(end)):
+        slot = np.uint64(slot_of[inputs[e]])
+        value = np.int32(trace[slot] + unit)
+        trace[slot] = value
+        high = max(high, value)
+    return np.int64(high)
+
+
+@njit(cache=True)
+def saturate_trace(trace, slot_of, inputs, begin, end, x_max):
+    """Cut the traces of a step's events to their range; return how many left it."""
     n_high = np.int64(0)
-    for e in range(begin, end):
-        slot = slot_of[inputs[e]]
-        if trace[slot] > tra.x_max:
-            trace[slot] = tra.x_max
+    for e in range(np.uint64(begin), np.uint64(end)):
+        slot = np.uint64(slot_of[inputs[e]])
+        if trace[slot] > x_max:
+            trace[slot] = x_max
             n_high += 1
-        high = max(high, np.int64(trace[slot]))
-    _note_row(stats, P.STAT_X_PRE, np.int64(0), high, np.int64(0), n_high)
+    return n_high
 
 
 @njit(cache=True)

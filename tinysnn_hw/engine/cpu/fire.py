@@ -37,7 +37,12 @@ def find_winner(typingctx, v, now, v_th):
             return lanes.subtract_saturated(lanes.load(row, at, bits), lanes.load(thresholds, at, bits))
 
         _, best = counted_loop(
-            builder, I64(0), n_vectors, 1, [minus_one], lambda k, best: [lanes.call("smax", best[0], margin(k))]
+            builder,
+            I64(0),
+            n_vectors,
+            1,
+            [minus_one],
+            lambda k, best: [lanes.call("smax", best[0], margin(k))],
         )
         top = reduce_lanes(lanes, "smax", best)
         top_lane = lanes.splat(builder.sext(top, I64))

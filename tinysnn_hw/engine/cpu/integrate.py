@@ -173,9 +173,9 @@ def lif_pass(
     """Integrate one step for all neurons.
 
     ``v[2, n_lanes]``: `v_mem` in lanes of int16 or int32 on the accumulator grid, whole half blocks; row ``now`` is
-    written, the other one holds the values before; ``v_th``: thresholds alike; ``peak``: running largest accumulator before the leak, one vector of lanes; ``noise``: see `leak_kind`;
-    ``rows``: weights of uint8 or uint16 in the layout of `tinysnn_hw.engine.cpu.storage`; ``inputs[begin:end]``: the
-    step's events.
+    written, the other one holds the values before; ``v_th``: thresholds alike; ``peak``: running largest accumulator
+    before the leak, one vector of lanes; ``noise``: see `leak_kind`; ``rows``: weights of uint8 or uint16 in the
+    layout of `tinysnn_hw.engine.cpu.storage`; ``inputs[begin:end]``: the step's events.
     Returns the bits `CROSSED`, if some neuron is at or over its threshold, and `SUSPICIOUS`, if some write may have
     left the range; then `count_saturations` knows.
     """

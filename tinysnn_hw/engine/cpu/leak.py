@@ -43,9 +43,7 @@ class ShiftLeak:
     def apply(self, at, accumulated):
         """Emit the leak; return the new lanes."""
         builder = self.lanes.builder
-        return [
-            builder.sub(a, builder.and_(builder.ashr(a, self.shift), self.mask)) for a in accumulated
-        ]
+        return [builder.sub(a, builder.and_(builder.ashr(a, self.shift), self.mask)) for a in accumulated]
 
     def count_over(self, old, total, at):
         """Emit how many lanes of a vector left the range of the accumulator."""
@@ -64,9 +62,7 @@ class MultiplyLeak(ShiftLeak):
 
     def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value | None) -> None:
         super().__init__(lanes, scalars, noise)
-        loss = lanes.builder.sub(I64(1 << P.DECAY_BITS), scalars["leak_mul"])
-        self.loss = lanes.splat(loss)
-        self.wide_loss = lanes.splat(loss, wide=True)
+        self.loss = lanes.splat(lanes.builder.sub(I64(1 << P.DECAY_BITS), scalars["leak_mul"]))
 
     def apply(self, at, accumulated):
         """Emit the leak; return the new lanes."""
@@ -75,7 +71,8 @@ class MultiplyLeak(ShiftLeak):
     def _multiply(self, at, a):
         builder, lanes = self.lanes.builder, self.lanes
         sixteen = ir.Constant(lanes.wide, [16] * lanes.count)
-        product = builder.mul(builder.sext(a, lanes.wide), self.wide_loss)
+        # Factors visibly of 16 bits: LLVM then takes the high half by one instruction.
+        product = builder.mul(builder.sext(a, lanes.wide), builder.sext(self.loss, lanes.wide))
         high = builder.trunc(builder.ashr(product, sixteen), lanes.type)
         low = builder.mul(a, self.loss)
         threshold = lanes.load(self.noise, at, lanes.bits)

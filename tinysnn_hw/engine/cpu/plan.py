@@ -67,7 +67,12 @@ def _noise(mem: MembraneParams, lane: np.dtype) -> np.dtype | None:
     """Return what a pass reads per neuron before it cuts: nothing, thresholds of a product, or random bits."""
     if mem.v_shift == 0 and mem.leak in (P.LEAK_NONE, P.LEAK_SHIFT):
         return None
-    narrow = lane.itemsize == 2 and mem.v_shift == 0 and mem.leak == P.LEAK_MULTIPLY
+    narrow = (
+        lane.itemsize == 2
+        and mem.v_shift == 0
+        and mem.leak == P.LEAK_MULTIPLY
+        and 2 * mem.leak_mul > 1 << P.DECAY_BITS
+    )
     return np.dtype(np.uint16 if narrow and mem.v_rounding in NOISE_THRESHOLDS else np.int32)
 
 
