@@ -49,6 +49,10 @@ class EncodingTables:
     gain: npt.NDArray[np.int64]
     n_steps: int
 
+    def arrays(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return the tables."""
+        return self.interval, self.quantile, self.gain
+
 
 def encoding_tables(spec: EncodingSpec) -> EncodingTables:
     """Compute the integer tables of an encoding.
