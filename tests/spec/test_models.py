@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from tinysnn_hw.engine import choose_plan, lower
 from tinysnn_hw.spec import NetworkSpec, list_networks, load_network, models_dir, resolve_network
-from tinysnn_hw.spec.load import model_of
 from tinysnn_hw.spec.describe import describe_network, summarize_network
+from tinysnn_hw.spec.load import model_of
 
 FILES = sorted((models_dir() / "networks").glob("*.toml"))
 RECIPES = [(file.stem, recipe) for file in FILES for recipe in summarize_network(file.stem).recipes]
@@ -29,7 +29,11 @@ def tables(name: str) -> dict[str, Any]:
 
 
 def test_the_shipped_networks_are_these():
-    assert sorted(file.stem for file in FILES) == list_networks() == ["baseline", "sl-stdp", "tinysnn", "tinysnn-wta"]
+    assert (
+        sorted(file.stem for file in FILES)
+        == list_networks()
+        == ["baseline", "sl-stdp", "tinysnn", "tinysnn-wta"]
+    )
 
 
 @pytest.mark.parametrize("name", list_networks())

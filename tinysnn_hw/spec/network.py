@@ -94,7 +94,7 @@ class InhibitionSpec(SpecModel):
     """Lateral inhibition: a spike, or that of an inhibitory neuron, lowers every other neuron."""
 
     kind: Literal["direct", "layer"] = quantity("-", default="direct")
-    """``direct``: the spike itself inhibits (paper, section 2.1); ``layer``: a population of inhibitory neurons does."""
+    """``direct``: the spike itself inhibits (paper, section 2.1); ``layer``: inhibitory neurons do."""
     strength: float = quantity("mV", ge=0)
     """Amount subtracted from every other neuron's `v_mem` at a spike."""
     start: float = quantity("1", default=1.0, ge=0, le=1)
@@ -202,7 +202,8 @@ class LearningSpec(SpecModel):
         for name, needed in _EVERY_STEP.items():
             if getattr(self, name) != needed:
                 raise ValueError(
-                    f"{name} = {getattr(self, name)!r}: rule = 'pairwise' learns at every spike and needs {name} = {needed!r}"
+                    f"{name} = {getattr(self, name)!r}: rule = 'pairwise' learns at every spike and needs "
+                    f"{name} = {needed!r}"
                 )
         if self.eta_pre_start is None or self.eta_pre_end is None:
             raise ValueError(
