@@ -45,7 +45,7 @@ class FloatSession:
         self.lowered = lowered
         self.state = state.copy()
         self.constants = float64.float_params(lowered)
-        self.eta, self.inhibition, self.full = float64.float_schedule(lowered)
+        self.schedule = float64.float_schedule(lowered)
 
     def store(self, state: FloatState) -> None:
         """Copy the values back into ``state``."""
@@ -63,12 +63,15 @@ class FloatSession:
         p, n_images = self.lowered.params, raster.n_images
         pieces = schedule_pieces(self.lowered, phase, first, n_images, n_presentations)
         full_inhibition = np.full(n_images, self.lowered.spec.inhibition.strength)
-        eta = np.zeros(n_images) if pieces is None else self.eta[pieces]
-        inhibition = full_inhibition if pieces is None else self.inhibition[pieces]
+        nothing = np.zeros(n_images)
+        eta = nothing if pieces is None else self.schedule.eta[pieces]
+        eta_pre = nothing if pieces is None else self.schedule.eta_pre[pieces]
+        inhibition = full_inhibition if pieces is None else self.schedule.inhibition[pieces]
         counts = np.zeros((n_images, p.n_neurons), np.uint16)
         activity = np.zeros(len(P.ACTIVITY), np.int64)
         float64.run_images(
-            p, self.constants, phase == "train", raster.offsets, raster.inputs, eta, inhibition, self.full,
+            p, self.constants, phase == "train", raster.offsets, raster.inputs, eta, eta_pre, inhibition,
+            self.schedule.full,
             self.state.weight, self.state.theta, self.state.v_th, counts, activity,
         )  # fmt: skip
         return RunResult(counts, empty_stats(), activity, self.kernel, {})
