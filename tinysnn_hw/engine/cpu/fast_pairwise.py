@@ -22,9 +22,11 @@ from tinysnn_hw.engine.cpu.pairwise_learning import (
     advance_x_pre,
     decay_posts,
     depress,
+    fill_ages,
     normalize,
     potentiate,
     raise_post,
+    read_ages,
 )
 from tinysnn_hw.engine.cpu.plan import aligned_zeros, padded
 from tinysnn_hw.fixed.modes import Rounding
@@ -45,7 +47,8 @@ def make_scratch(p, lane):
     return (
         (aligned_zeros(lanes, lane), th_lane, aligned_zeros(TILE, lane), aligned_zeros(lanes, np.int32),
          np.full(max(p.refractory, 1), -1, np.int64)),
-        (np.full(m, -1, np.int32), np.zeros(m, np.int32), np.zeros(m, np.int32), np.zeros(m, np.int32)),
+        (np.full(m, -1, np.int32), np.zeros(m, np.int32), np.zeros(m, np.int32), np.zeros(m, np.int32),
+         np.zeros(p.n_steps, np.int32)),
         (np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_)),
         (np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.uint32), np.zeros(m, np.int64)),
         (np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)),
@@ -136,7 +139,9 @@ def run_images(
     scratch : tuple of tuples of arrays
         `make_scratch`; not shared between threads.
     """
-    (v, th_lane, peak, noise, ring), (slot_of, active, trace, seen), of_neurons, working, layer = scratch
+    (v, th_lane, peak, noise, ring), (slot_of, active, trace, seen, ages), of_neurons, working, layer = (
+        scratch
+    )
     n_post, x_post, posts, learned = of_neurons
     places, factors, keys, buffer = working
     v_inh, inh_last, inh_free = layer
@@ -151,6 +156,7 @@ def run_images(
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     key_v_inh = start(seed, np.uint32(_ROUND_V_INH + np.uint32(P.PHASE_STRIDE * phase)))
     stochastic = p.mem.v_rounding == _STOCHASTIC
+    by_age = fill_ages(p.tra, ages)
     lowest, highest = np.int64(0), np.int64(0)
     n_high, n_low = np.int64(0), np.int64(0)
     for j in range(n):
@@ -184,16 +190,19 @@ def run_images(
                     active[n_active] = i
                     trace[n_active] = 0
                     n_active += 1
+            if by_age and n_active > 0:
+                note(stats, P.STAT_X_PRE, np.int64(p.tra.x_one), 0)
         n_essential = np.int64(n if p.pair.n_essential == 0 else 0)
         activity[P.ACT_INPUT_SPIKES] += offsets[image, p.n_steps] - offsets[image, 0]
         key_image, key_layer = chain(key_v_mem, presentation), chain(key_v_inh, presentation)
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
             if learn:
-                advance_x_pre(
-                    p.tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, biases.x_pre,
-                    stats,
-                )  # fmt: skip
+                if not by_age:
+                    advance_x_pre(
+                        p.tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active,
+                        biases.x_pre, stats,
+                    )  # fmt: skip
                 n_posts = decay_posts(
                     p.pair, p.tra.trace_mul, seed, presentation, t, posts, n_posts, x_post, stats
                 )
@@ -262,6 +271,8 @@ def run_images(
                     rows, columns, places, factors, keys, bias_depress, stats,
                 )  # fmt: skip
                 if winner >= 0 and n_post[winner] >= p.pair.n_essential:
+                    if by_age:
+                        read_ages(t, seen, active, n_active, ages, trace)
                     potentiate(
                         p, seed, presentation, t, winner, eta[image], active, trace, n_active, rows, columns[winner],
                         buffer, biases.weight, stats,

@@ -23,6 +23,27 @@ _ROUND_DEPRESSED = np.uint32(Purpose.ROUND_DEPRESSED)
 
 
 @njit(cache=True)
+def fill_ages(tra, ages):
+    """Write the trace of an input ``k`` steps after its last event into ``ages[k]``; return whether that defines it.
+
+    It does where an event sets the trace and nothing is drawn: then no trace need be kept.
+    """
+    ages[0] = tra.x_one
+    for k in range(1, ages.shape[0]):
+        n = np.int64(ages[k - 1]) * tra.trace_mul
+        ages[k] = round_shift(n, P.DECAY_BITS, tra.x_rounding, np.uint32(0), 32)
+    return bool(tra.set_mode and tra.x_rounding != _STOCHASTIC)
+
+
+@njit(cache=True)
+def read_ages(t, seen, active, n_active, ages, trace):
+    """Fill the traces of the image's inputs from the step of their last event, -1 for none yet."""
+    for k in range(n_active):
+        last = seen[active[k]]
+        trace[k] = ages[t - last] if last >= 0 else 0
+
+
+@njit(cache=True)
 def advance_x_pre(
     tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats
 ):
