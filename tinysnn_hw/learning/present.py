@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tinysnn_hw.data import SpikeDataset
 from tinysnn_hw.engine import RunResult, empty_stats, lower, merge_stats
+from tinysnn_hw.engine.params import ACTIVITY
 from tinysnn_hw.errors import DataError
 from tinysnn_hw.learning.model import Model
 from tinysnn_hw.learning.stream import Data, Progress, Stream, check_data, in_order
@@ -90,7 +91,7 @@ def present_many(
         sessions = [
             warmed_session(stream, lower(model.network), model.state, kernel, model.seed) for model in group
         ]
-        stats, activity = [empty_stats() for _ in group], [np.zeros(4, np.int64) for _ in group]
+        stats, activity = [empty_stats() for _ in group], [np.zeros(len(ACTIVITY), np.int64) for _ in group]
         began = time.perf_counter()
 
         def work(first: int, length: int) -> list[RunResult]:

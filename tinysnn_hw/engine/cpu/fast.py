@@ -68,21 +68,26 @@ class Scratch(NamedTuple):
     """[2, n_steps]: the neurons that fired in this image, and when."""
 
 
+def make_noise(p: Params, plan: LanePlan, lanes: int) -> NDArray[Any] | None:
+    """Return what a pass reads per neuron before it cuts; stochastic rounding fills it anew in each step."""
+    if plan.noise is None:
+        return None
+    noise = aligned_zeros(lanes, plan.noise)
+    noise[:] = NOISE_THRESHOLDS[Rounding(p.mem.v_rounding)] if plan.noise == np.uint16 else 0
+    return noise
+
+
 def make_scratch(p: Params, plan: LanePlan) -> Scratch:
     """Return the working arrays of `run_images` for one network."""
     n, m = p.n_neurons, p.n_inputs
     lanes = padded(n)
     th_lane = aligned_zeros(lanes, plan.lane)
     th_lane[:] = highest_lane(th_lane)
-    noise = None
-    if plan.noise is not None:
-        noise = aligned_zeros(lanes, plan.noise)
-        noise[:] = NOISE_THRESHOLDS[Rounding(p.mem.v_rounding)] if plan.noise == np.uint16 else 0
     return Scratch(
         v=aligned_zeros((2, lanes), plan.lane),
         th_lane=th_lane,
         peak=aligned_zeros(VECTOR_BYTES // plan.lane.itemsize, plan.lane),
-        noise=noise,
+        noise=make_noise(p, plan, lanes),
         n_post=np.zeros(n, np.int32),
         n_window=np.zeros(n, np.int32),
         learned=np.zeros(n, np.bool_),
@@ -113,7 +118,7 @@ def threshold_lane(mem, raw, lane_max):
 
 
 @njit(cache=True)
-def _find_winner_exactly(mem, v, now, th_lane, v_th):
+def find_winner_exactly(mem, v, now, th_lane, v_th):
     """Return the firing neuron where lanes cannot hold the thresholds exactly, or -1."""
     winner = np.int64(-1)
     best = np.int64(-1)
@@ -126,16 +131,16 @@ def _find_winner_exactly(mem, v, now, th_lane, v_th):
     return winner
 
 
-def _draw_noise(mem, key, noise):
+def draw_noise(mem, key, noise):
     """Fill the random bits of stochastic `v_mem` rounding for one step, where anything is rounded."""
 
 
-@overload(_draw_noise)
-def _overload_draw_noise(mem, key, noise):
+@overload(draw_noise)
+def _overloaddraw_noise(mem, key, noise):
     if isinstance(noise, types.NoneType):
         return lambda mem, key, noise: None
 
-    def draw(mem, key, noise):
+    def fill(mem, key, noise):
         shift = mem.v_shift + (P.DECAY_BITS if mem.leak == P.LEAK_MULTIPLY else 0)
         if shift > 0:
             bits = np.uint32(min(shift, mem.v_rand_bits))
@@ -143,11 +148,11 @@ def _overload_draw_noise(mem, key, noise):
             for j in range(noise.shape[0]):
                 noise[j] = np.uint32(np.uint32(chain(key, np.uint32(j)) >> down) << up)
 
-    return draw
+    return fill
 
 
 @njit(cache=True)
-def _peak_v_mem(mem, accumulated, bias):
+def peak_v_mem(mem, accumulated, bias):
     """Return the `v_mem` written for an accumulator; with a deterministic rounding it never falls as that rises."""
     shift, a = mem.v_shift, accumulated
     if mem.leak == P.LEAK_SHIFT:
@@ -161,7 +166,7 @@ def _peak_v_mem(mem, accumulated, bias):
 
 
 @njit(cache=True)
-def _park(winners, first, last, v, now, value):
+def park(winners, first, last, v, now, value):
     """Set the held neurons, which are the winners ``first`` to ``last - 1``, to a lane value."""
     for k in range(first, last):
         v[now, winners[0, k]] = value
@@ -236,7 +241,7 @@ def run_images(
                     high = p.tra.x_max
                 highest_trace = max(highest_trace, high)
             if stochastic:
-                _draw_noise(mem, chain(key_image, np.uint32(t)), noise)
+                draw_noise(mem, chain(key_image, np.uint32(t)), noise)
             now = t & 1
             outcome = lif_pass(
                 v, th_lane, scratch.peak, noise, weights.rows, inputs, now, begin, end, p.n_inputs,
@@ -251,22 +256,20 @@ def run_images(
                 )  # fmt: skip
             if stochastic:
                 highest = max(highest, largest(v, now))
-            _park(winners, first_held, n_fired, v, now, lane_min)
+            park(winners, first_held, n_fired, v, now, lane_min)
             winner = np.int64(-1)
             if outcome & CROSSED:
                 winner = (
-                    find_winner(v, now, th_lane)
-                    if exact
-                    else _find_winner_exactly(mem, v, now, th_lane, v_th)
+                    find_winner(v, now, th_lane) if exact else find_winner_exactly(mem, v, now, th_lane, v_th)
                 )
             if winner >= 0:
-                _park(winners, first_held, n_fired, v, now, mem.acc_max)
+                park(winners, first_held, n_fired, v, now, mem.acc_max)
                 v[now, winner] = mem.acc_max
                 inhibited = inhibit(v, now, n, amount, v_floor, lane_min if mem.has_floor else amount + v_low)
                 if n - 1 > n_fired - first_held:
                     lowest = min(lowest, inhibited >> 32)
                     n_low += inhibited & 0xFFFFFFFF
-                _park(winners, first_held, n_fired, v, now, lane_min)
+                park(winners, first_held, n_fired, v, now, lane_min)
                 v[now, winner] = v_reset
                 lowest = min(lowest, v_reset)
                 highest = max(highest, v_reset)
@@ -339,7 +342,7 @@ def run_images(
                     th_lane[j] = threshold_lane(mem, v_th[j], lane_max)
     if not stochastic:
         for k in range(scratch.peak.shape[0]):
-            highest = max(highest, _peak_v_mem(mem, np.int64(scratch.peak[k]), biases.v_mem) << mem.v_shift)
+            highest = max(highest, peak_v_mem(mem, np.int64(scratch.peak[k]), biases.v_mem) << mem.v_shift)
     activity[P.ACT_INPUT_SPIKES] += offsets[-1, p.n_steps] - offsets[0, 0]
     activity[P.ACT_OUTPUT_SPIKES] += n_spikes
     if learn:

@@ -41,6 +41,20 @@ class Weights(NamedTuple):
     master: NDArray[Any]
     """Same dtype [n_neurons, n_inputs]: raw weights."""
 
+    def gathered(self) -> NDArray[np.int64]:
+        """Return what ``rows`` holds as int64[n_inputs, n_neurons]."""
+        n_inputs = self.master.shape[1]
+        return self.rows[self.origin + np.arange(n_inputs)[:, None] * self.width].astype(np.int64)
+
+    def extremes(self) -> NDArray[np.int64]:
+        """Return the smallest and the largest weight in ``rows``, those of padding left out."""
+        n_inputs, width = self.master.shape[1], self.width[-1]
+        tail = len(self.rows) - n_inputs * width
+        used = self.origin[self.origin >= tail] - tail
+        parts = (self.rows[:tail], self.rows[tail:].reshape(n_inputs, width)[:, used])
+        ends = [(part.min(), part.max()) for part in parts if part.size]
+        return np.array([min(low for low, _ in ends), max(high for _, high in ends)], np.int64)
+
 
 def store_weights(raw: NDArray[np.int64], plan: LanePlan, shift: int) -> Weights:
     """Return raw weights int64[n_inputs, n_neurons] in that storage; ``shift`` leads to the accumulator grid."""
