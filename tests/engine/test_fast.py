@@ -24,6 +24,7 @@ from tinysnn_hw.engine import (
     open_session,
     run,
 )
+from tinysnn_hw.engine.params import ACTIVITY
 from tinysnn_hw.errors import FixedPointOverflowError, SpecError
 from tinysnn_hw.spec import NetworkSpec, load_network
 from tinysnn_hw.spec.describe import summarize_network
@@ -418,7 +419,7 @@ def test_pieces_of_a_training_are_the_training(name: str, kernel: str) -> None:
         one_session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
         state, counts = initial_state(lowered, SEED), []
         stats = {"runs": state.stats, "session": state.stats}
-        activity = np.zeros(4, np.int64)
+        activity = np.zeros(len(ACTIVITY), np.int64)
         for first, end in pairwise(cuts):
             piece = raster.slice(slice(first, end))
             arguments: dict[str, Any] = {
