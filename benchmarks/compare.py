@@ -18,6 +18,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ from harness import (
     write_text,
 )
 from limits import ceiling_rows, limit_rows, limit_table
-from networks import LOAD, NETWORKS, WIDE, Prepared, images_per_repeat, measure
+from networks import ENCODERS, LOAD, NETWORKS, WIDE, Prepared, images_per_repeat, measure
 from processes import PeerError, Process
 from quantize import array_rows, array_table
 
@@ -84,8 +85,8 @@ def own_rows(images: np.ndarray, plan: Plan) -> tuple[list[Row], list[Row]]:
     ceilings = measure_ceilings(plan.neurons, images.shape[1], plan.ceiling_s)
     rows, limits = [], ceiling_rows(ceilings)
     for neurons in plan.neurons:
-        for name in NETWORKS:
-            prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, plan.images)])
+        for name, encoder in product(NETWORKS, ENCODERS):
+            prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, plan.images)], encoder)
             measured = measure(prepared, plan.repeats)
             rows += measured
             limits += limit_rows(prepared, measured, ceilings)

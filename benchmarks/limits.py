@@ -20,12 +20,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from ceilings import Ceilings, lanes_of, measure_ceilings
 from harness import REPEATS, Row, Sample, machine, number, pin, table
-from networks import NETWORKS, Prepared, images_per_repeat, measure
+from networks import ENCODERS, NETWORKS, Prepared, images_per_repeat, measure
 
 from tinysnn_hw.data import Raster, load_dataset
 from tinysnn_hw.fixed import Rounding
@@ -167,8 +168,8 @@ def main() -> None:
         print(f"{name:48}{number(value):>10} {unit}")
     rows: list[Row] = []
     for neurons in options.neurons:
-        for name in NETWORKS:
-            prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, options.images)])
+        for name, encoder in product(NETWORKS, ENCODERS):
+            prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, options.images)], encoder)
             rows += limit_rows(prepared, measure(prepared, options.repeats), ceilings)
     print("\n" + limit_table(rows) + "\n")
     for row in rows:

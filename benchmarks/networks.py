@@ -19,13 +19,12 @@ from tinysnn_hw.spec import NetworkSpec, load_network
 
 NETWORKS = ("tinysnn-wta", "tinysnn")
 ENCODERS = {"renewal": "poisson"}
-"""Encoder named in the tables, and the spike statistics that select it."""
+"""Encoders named in the tables, the default first, and the value of `encoding.train_spikes` that selects each."""
+DEFAULT_ENCODER = next(iter(ENCODERS))
 LOAD: dict[str, Any] = {
     "encoding.n_steps": 350,
     "encoding.rate_max_hz": 63.75,
     "encoding.intensity_exponent": 1.0,
-    "encoding.train_spikes": "poisson",
-    "encoding.inference_spikes": "poisson",
     "learning.update_steps": 50,
     "neuron.leak": "shift",
     "formats.v_mem.format": "s8.8",
@@ -43,7 +42,7 @@ class Prepared:
     name: str
     neurons: int
     images: np.ndarray
-    encoder: str = "renewal"
+    encoder: str = DEFAULT_ENCODER
     settings: Mapping[str, Any] = field(default_factory=lambda: LOAD)
     recipe: str | None = None
     spec: NetworkSpec = field(init=False)
@@ -51,10 +50,11 @@ class Prepared:
     raster: Raster = field(init=False)
 
     def __post_init__(self) -> None:
-        options: dict[str, Any] = {"settings": dict(self.settings)} if self.settings else {}
-        if self.recipe:
-            options["recipe"] = self.recipe
-        self.spec = load_network(self.name, neurons=self.neurons, **options)
+        settings = dict(self.settings)
+        if not self.recipe:
+            for phase in ("train", "inference"):
+                settings[f"encoding.{phase}_spikes"] = ENCODERS[self.encoder]
+        self.spec = load_network(self.name, recipe=self.recipe, neurons=self.neurons, settings=settings)
         self.tables = encoding_tables(self.spec.encoding)
         self.lowered = lower(self.spec)
         self.raster = self.encode()

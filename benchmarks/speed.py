@@ -15,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from harness import REPEATS, Row, Sample, csv_lines, machine, pin, seconds_of, write_csv
-from networks import NETWORKS, Prepared, images_per_repeat, measure
+from networks import ENCODERS, NETWORKS, Prepared, images_per_repeat, measure
 
 from tinysnn_hw.data import load_dataset
 from tinysnn_hw.engine import initial_state, open_session
@@ -118,10 +119,10 @@ def main() -> None:
         print("two threads: not measured, this process may use one core only", flush=True)
     pin()
     for neurons in options.neurons:
-        for name in NETWORKS:
-            prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, options.images)])
+        for name, encoder in product(NETWORKS, ENCODERS):
+            prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, options.images)], encoder)
             for row in measure(prepared, options.repeats, twin=True):
-                print(f"{name:12} N={neurons:<5} {row.what:34} {row.sample}", flush=True)
+                print(f"{name:12} N={neurons:<5} {row.what:34} {row.encoder:8} {row.sample}", flush=True)
                 rows.append(row)
     if options.out:
         write_csv(options.out, csv_lines(rows))
