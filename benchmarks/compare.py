@@ -38,7 +38,7 @@ from harness import (
     write_csv,
     write_text,
 )
-from limits import ceiling_rows, limit_rows, limit_table
+from limits import ceiling_rows, counted, limit_rows, limit_table
 from networks import ENCODERS, LOAD, NETWORKS, WIDE, Prepared, images_per_repeat, measure
 from processes import PeerError, Process
 from quantize import array_rows, array_table
@@ -81,16 +81,20 @@ class Plan:
 
 
 def own_rows(images: np.ndarray, plan: Plan) -> tuple[list[Row], list[Row]]:
-    """Return the rows of every network and size under the stated load, and their limits with the ceilings."""
+    """Return the rows of every network and size under the stated load, and the ceilings with their limits.
+
+    Ceilings are measured before and after, and the faster counts.
+    """
     ceilings = measure_ceilings(plan.neurons, images.shape[1], plan.ceiling_s)
-    rows, limits = [], ceiling_rows(ceilings)
+    found = []
     for neurons in plan.neurons:
         for name, encoder in product(NETWORKS, ENCODERS):
             prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, plan.images)], encoder)
-            measured = measure(prepared, plan.repeats)
-            rows += measured
-            limits += limit_rows(prepared, measured, ceilings)
-    return rows, limits
+            found.append((counted(prepared), measure(prepared, plan.repeats)))
+    ceilings = ceilings.best(measure_ceilings(plan.neurons, images.shape[1], plan.ceiling_s))
+    rows = [row for _, measured in found for row in measured]
+    limits = [row for load, measured in found for row in limit_rows(load, measured, ceilings)]
+    return rows, ceiling_rows(ceilings) + limits
 
 
 def recipe_rows(images: dict[str, np.ndarray], plan: Plan) -> list[Row]:
@@ -140,7 +144,7 @@ def sharing_row(name: str, images: np.ndarray, plan: Plan) -> Row:
 
 def own_table(rows: Sequence[Row]) -> str:
     lines = [
-        [row.subject, row.what, row.encoder, "" if row.neurons is None else str(row.neurons),
+        [row.subject, row.what, row.encoder, "" if row.size is None else str(row.size),
          str(row.sample) if row.sample else row.note,
          "  ".join(f"x{number(ratio.median)} {name}" for name, ratio in row.ratios.items())]
         for row in rows

@@ -61,11 +61,11 @@ def limit_panel(axes, rows: Sequence[Row]) -> None:
                     continue
                 found = [
                     row for row in rows
-                    if (row.section, row.subject, row.what) == (section, network, what) and row.sample and row.neurons
+                    if (row.section, row.subject, row.what) == (section, network, what) and row.sample and row.size
                 ]  # fmt: skip
                 label = f"limit ({network}), {phase}" if section == "limit" else f"{network}, {phase}"
                 axes.plot(
-                    [row.neurons for row in found], [row.sample.median for row in found if row.sample],
+                    [row.size for row in found], [row.sample.median for row in found if row.sample],
                     style, marker="o" if section != "limit" else None, ms=4, lw=width, color=tone, label=label,
                 )  # fmt: skip
     axes.set_xscale("log")
@@ -79,10 +79,10 @@ def limit_panel(axes, rows: Sequence[Row]) -> None:
 
 def arrays_panel(axes, rows: Sequence[Row]) -> None:
     arrays = [row for row in rows if row.section == "array" and row.sample]
-    smallest = min((row.neurons or 0 for row in arrays), default=0)
+    smallest = min((row.size or 0 for row in arrays), default=0)
     chosen = [
         row for row in arrays
-        if row.neurons == smallest and row.what.startswith(("quantize", "requantize", "copy of the float64"))
+        if row.size == smallest and row.what.startswith(("quantize", "requantize", "copy of the float64"))
     ]  # fmt: skip
     named = [
         (f"{row.subject}\n{row.what}", row)

@@ -108,7 +108,8 @@ class Row:
     unit: str
     sample: Sample | None = None
     """None: not measured, for the reason in ``note``."""
-    neurons: int | None = None
+    size: int | None = None
+    """Neurons of a network, or elements of an array."""
     encoder: str = ""
     ratios: dict[str, Sample] = field(default_factory=dict)
     settings: str = ""
@@ -118,7 +119,7 @@ class Row:
 def csv_lines(rows: Iterable[Row]) -> Iterable[list[object]]:
     """Return one line per row, and one per ratio of a row."""
     yield [
-        "section", "subject", "what", "neurons", "encoder", "unit", "median", "min", "max", "repeats", "settings",
+        "section", "subject", "what", "size", "encoder", "unit", "median", "min", "max", "repeats", "settings",
         "note",
     ]  # fmt: skip
     for row in rows:
@@ -130,7 +131,7 @@ def csv_lines(rows: Iterable[Row]) -> Iterable[list[object]]:
                 else ["", "", ""]
             )
             yield [
-                row.section, row.subject, row.what, "" if row.neurons is None else row.neurons, row.encoder, unit,
+                row.section, row.subject, row.what, "" if row.size is None else row.size, row.encoder, unit,
                 *spread, len(sample.values) if sample else 0, row.settings, row.note,
             ]  # fmt: skip
 

@@ -88,21 +88,40 @@ def bound_of(events: Events, neurons: int, n_inputs: int, stochastic: bool, ceil
     )
 
 
-def limit_rows(prepared: Prepared, measured: Sequence[Row], ceilings: Ceilings) -> list[Row]:
-    """Return one row per measured rate of a network: its bound [images/s] and the fraction reached."""
+@dataclass(frozen=True)
+class Counted:
+    """What the bounds of one network are computed from."""
+
+    neurons: int
+    n_inputs: int
+    stochastic: bool
+    events: dict[str, Events]
+    """By phase, ``train`` and ``infer``."""
+
+
+def counted(prepared: Prepared) -> Counted:
+    """Return the exact event counts of a network on its raster."""
     spec = prepared.spec
-    stochastic = spec.formats.weight.rounding == Rounding.STOCHASTIC
-    counts = {
-        "train": events_of(prepared.raster, prepared.train(prepared.raster).activity),
-        "infer": events_of(prepared.raster, None),
-    }
+    return Counted(
+        prepared.neurons,
+        spec.network.inputs,
+        spec.formats.weight.rounding == Rounding.STOCHASTIC,
+        {
+            "train": events_of(prepared.raster, prepared.train(prepared.raster).activity),
+            "infer": events_of(prepared.raster, None),
+        },
+    )
+
+
+def limit_rows(load: Counted, measured: Sequence[Row], ceilings: Ceilings) -> list[Row]:
+    """Return one row per measured rate of a network: its bound [images/s] and the fraction reached."""
     rows = []
     for row in measured:
         phase = row.what.split(",")[0]
-        if row.sample is None or phase not in counts or "twin" in row.what:
+        if row.sample is None or phase not in load.events or "twin" in row.what:
             continue
-        events, shared = counts[phase], "shared" in row.what
-        bound = bound_of(events, prepared.neurons, spec.network.inputs, stochastic, ceilings)
+        events, shared = load.events[phase], "shared" in row.what
+        bound = bound_of(events, load.neurons, load.n_inputs, load.stochastic, ceilings)
         limit, fitting = (1.0 / bound.seconds(shared=shared, fitting=f) for f in (False, True))
         parts = {
             "rows": bound.rows,
@@ -113,7 +132,7 @@ def limit_rows(prepared: Prepared, measured: Sequence[Row], ceilings: Ceilings) 
         spent = ", ".join(f"{name} {number(1e6 * seconds)}" for name, seconds in parts.items() if seconds)
         rows.append(
             Row(
-                "limit", row.subject, row.what, "images/s", Sample((limit,)), row.neurons, row.encoder,
+                "limit", row.subject, row.what, "images/s", Sample((limit,)), row.size, row.encoder,
                 {
                     "reached": Sample(tuple(value / limit for value in row.sample.values)),
                     f"reached, rows from {bound.level}": Sample(
@@ -142,7 +161,7 @@ def limit_table(rows: Sequence[Row]) -> str:
         level = list(row.ratios)[1].rsplit(" ", 1)[1]
         assert row.sample is not None
         lines.append(
-            [row.subject, row.what, row.encoder, str(row.neurons), number(row.sample.median),
+            [row.subject, row.what, row.encoder, str(row.size), number(row.sample.median),
              f"{100 * reached.median:.0f} %", f"{100 * fitting.median:.0f} % ({level})", row.note]
         )  # fmt: skip
     heading = ["network", "what", "encoder", "N", "limit images/s", "reached", "rows where they fit", ""]
@@ -164,16 +183,18 @@ def main() -> None:
     print("\n".join(f"{name:10}{text}" for name, text in machine(cores).items()), "\n")
     images = load_dataset("mnist", options.data_dir).train_images
     ceilings = measure_ceilings(options.neurons)
-    for name, value, unit in ceilings.lines():
-        print(f"{name:48}{number(value):>10} {unit}")
-    rows: list[Row] = []
+    found = []
     for neurons in options.neurons:
         for name, encoder in product(NETWORKS, ENCODERS):
             prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, options.images)], encoder)
-            rows += limit_rows(prepared, measure(prepared, options.repeats), ceilings)
+            found.append((counted(prepared), measure(prepared, options.repeats)))
+    ceilings = ceilings.best(measure_ceilings(options.neurons))
+    for name, value, unit in ceilings.lines():
+        print(f"{name:48}{number(value):>10} {unit}")
+    rows = [row for load, measured in found for row in limit_rows(load, measured, ceilings)]
     print("\n" + limit_table(rows) + "\n")
     for row in rows:
-        print(f"{row.subject} N={row.neurons} {row.what}: {row.note}")
+        print(f"{row.subject} N={row.size} {row.what}: {row.note}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import importlib
 import io
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -174,6 +175,8 @@ def test_the_bound_is_the_sum_of_its_parts(load) -> None:
     assert bound.seconds(shared=False) == 160 + 300 + 25 + 2100
     assert bound.seconds(shared=True, fitting=True) == 480 + 300 + 2100
     assert limits.bound_of(events, 40, 5, False, measured).learning == 2000.0
+    faster = replace(measured, row_add={"L1": 2.0, "L2": 2.0, "L3": 9.0}, draw=3.0)
+    assert measured.best(faster) == replace(measured, row_add={"L1": 1.0, "L2": 2.0, "L3": 7.0}, draw=3.0)
 
 
 def test_tables_line_up_and_ratios_pair_repeats(load) -> None:
