@@ -89,6 +89,7 @@ def test_every_module_can_be_imported(load, name: str) -> None:
     assert load(name).__doc__
 
 
+@pytest.mark.slow
 def test_a_run_without_peers(compare: ModuleType, images: np.ndarray, tmp_path: Path) -> None:
     plan = compare.Plan(
         neurons=(NEURONS,), images=8, repeats=2, peers=(), elements=(3000,), ceiling_s=0.0, recipes=False
