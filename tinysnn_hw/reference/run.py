@@ -1,0 +1,211 @@
+"""Running images through a batch of networks, one image after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tinysnn_hw.errors import SpecError
+from tinysnn_hw.reference.constants import Constants, constants_of, eta, inhibition
+from tinysnn_hw.reference.dynamics import (
+    Fired,
+    Registers,
+    decay_and_count,
+    finish_image,
+    learn_window,
+    onset,
+    step,
+)
+from tinysnn_hw.reference.spikes import Rasters, Window, feed_of
+from tinysnn_hw.reference.state import ReferenceState, Specs, spec_list
+from tinysnn_hw.spec.network import NetworkSpec
+
+PHASES = ("train", "label", "test")
+
+_ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceResult:
+    """What a run produced, for ``B`` networks.
+
+    Attributes
+    ----------
+    counts : int64[B, n_images, n_neurons]
+        Output spikes.
+    activity : dict of str to int64[B]
+        ``input_spikes``, ``output_spikes``, ``updates`` (one per learner and window), ``normalizations`` (one per
+        column).
+    trace : dict of str to array
+        With ``record``, every register at the end of every step, [B, image, step, index]: `v_mem`, `v_th`, `theta`,
+        `refractory_count`, and in training `n_post`, `n_window`, `x_pre`, `c_pre`; ``margin``, which is ``v_mem - v_th``
+        when neurons are compared (-inf: held); ``winner`` [B, image, step], -1 for none; in training ``weight`` after
+        every image [B, image, input, neuron] and ``weight_window`` after every window [B, image, window, input, neuron].
+    """
+
+    counts: npt.NDArray[np.int64]
+    activity: dict[str, npt.NDArray[np.int64]]
+    trace: dict[str, npt.NDArray[np.generic]]
+
+
+@torch.no_grad()
+def run(
+    specs: Specs,
+    raster: Rasters,
+    state: ReferenceState,
+    *,
+    phase: str,
+    first: int = 0,
+    n_presentations: int | None = None,
+    record: bool = False,
+) -> ReferenceResult:
+    """Run the images of a raster one after another, all networks at once.
+
+    Parameters
+    ----------
+    specs : NetworkSpec or sequence of NetworkSpec
+        One per network, or one for all. Values may differ; sizes, steps, windows, rule, learners and trace may not.
+    raster : Raster or sequence of Raster
+        One per network, or one for all.
+    state : ReferenceState
+        Updated in training, left alone else. Its dtype and device are those of the computation.
+    phase : {"train", "label", "test"}
+    first : int
+        Presentation number of the first image.
+    n_presentations : int, optional
+        Length of the whole training, which the schedules are spread over; required in training.
+    record : bool
+        Record every register after every step.
+
+    Returns
+    -------
+    ReferenceResult
+
+    Raises
+    ------
+    SpecError
+        Specs, rasters, state and phase do not belong together.
+    """
+    networks = spec_list(specs, state.n_networks)
+    size, n_steps = networks[0].network, networks[0].encoding.n_steps
+    if tuple(state.weight.shape[1:]) != (size.inputs, size.neurons):
+        raise SpecError(
+            f"the state has weights of shape {tuple(state.weight.shape)}; network {networks[0].name!r} has "
+            f"{size.inputs} inputs and {size.neurons} neurons"
+        )
+    c = constants_of(networks, state.weight)
+    feed = feed_of(raster, networks, state.weight.device)
+    learn = _check_phase(phase, first, feed.n_images, n_presentations)
+    result = _Collector(c, feed.n_images, learn, record)
+    result.activity["input_spikes"][:] = feed.input_spikes()
+    window = networks[0].learning.update_steps
+    for image in range(feed.n_images):
+        rates = _rates(c, first + image, n_presentations) if learn else None
+        strength = rates[1] if rates else _column(c, lambda spec: spec.inhibition.strength)
+        r = onset(state)
+        for begin in range(0, n_steps, window):
+            end = min(begin + window, n_steps)
+            events = feed.window(image, begin, end)
+            per_step = _trace_events(c, events) if learn else None
+            # Weights stand still within a window, so the currents of all its steps are known at its start.
+            currents = events.currents(state.weight)
+            for t in range(begin, end):
+                if per_step is not None:
+                    decay_and_count(c, r, per_step[t - begin])
+                fired = step(c, state, r, currents[:, t - begin], strength, learn=learn)
+                if rates and t + 1 - begin == window:
+                    due = learn_window(c, state, r, rates[0], events, begin // window)
+                    result.learned("updates", due)
+                    result.window(state)
+                result.step(state, r, fired)
+        if learn:
+            result.learned("normalizations", finish_image(c, state, r))
+        result.image(state, r)
+    return result.result()
+
+
+def _check_phase(phase: str, first: int, n_images: int, n_presentations: int | None) -> bool:
+    """Refuse what is no phase or no training; return whether it is training."""
+    if phase not in PHASES:
+        raise SpecError(f"phase = {phase!r}; allowed: {', '.join(PHASES)}")
+    if phase != "train":
+        return False
+    if first < 0 or n_presentations is None or first + n_images > n_presentations:
+        raise SpecError(
+            f"n_presentations = {n_presentations}: training images {first} to {first + n_images - 1} need the length "
+            f"of the whole training, at least {first + n_images}, and a first presentation of 0 or more"
+        )
+    return True
+
+
+def _column(c: Constants, value: Callable[[NetworkSpec], float]) -> Tensor:
+    return c.v_th.new_tensor([[value(spec)] for spec in c.specs])
+
+
+def _rates(c: Constants, presentation: int, n_presentations: int | None) -> tuple[Tensor, Tensor]:
+    """Return learning rate and inhibition of a training presentation, each [B, 1]."""
+    assert n_presentations is not None
+
+    def piece(spec: NetworkSpec) -> int:
+        return presentation * spec.learning.schedule_pieces // n_presentations
+
+    return _column(c, lambda spec: eta(spec, piece(spec))), _column(c, lambda spec: inhibition(spec, piece(spec)))
+
+
+def _trace_events(c: Constants, events: Window) -> Tensor | None:
+    """Return what the exponential trace counts in each step; the window trace counts once per window."""
+    return events.counts_per_step(c.v_th) if c.spec.learning.trace == "exponential" else None
+
+
+class _Collector:
+    """Counts, activity and, when asked, the registers of a run."""
+
+    def __init__(self, c: Constants, n_images: int, learn: bool, record: bool) -> None:
+        self.c, self.n_images, self.train, self.record = c, n_images, learn, record
+        self.counts: list[Tensor] = []
+        self.activity = {name: np.zeros(c.n_networks, np.int64) for name in _ACTIVITY}
+        self.updates = {name: c.index.new_zeros(c.n_networks) for name in ("updates", "normalizations")}
+        self.kept: dict[str, list[Tensor]] = {}
+
+    def learned(self, what: str, columns: Tensor) -> None:
+        """Count columns, bool [B, n_neurons]."""
+        self.updates[what] += columns.sum(dim=1)
+
+    def _keep(self, **tensors: Tensor) -> None:
+        if self.record:
+            for name, tensor in tensors.items():
+                self.kept.setdefault(name, []).append(tensor.clone())
+
+    def window(self, state: ReferenceState) -> None:
+        self._keep(weight_window=state.weight)
+
+    def step(self, state: ReferenceState, r: Registers, fired: Fired) -> None:
+        self._keep(v_mem=r.v_mem, v_th=state.v_th, theta=state.theta, refractory_count=r.refractory_count,
+                   winner=fired.winner[:, 0], margin=fired.margin)  # fmt: skip
+        if self.train:
+            self._keep(n_post=r.n_post, n_window=r.n_window, x_pre=r.x_pre, c_pre=r.c_pre)
+
+    def image(self, state: ReferenceState, r: Registers) -> None:
+        self.counts.append(r.n_post)
+        if self.train:
+            self._keep(weight=state.weight)
+
+    def result(self) -> ReferenceResult:
+        counts = torch.stack(self.counts, dim=1).cpu().numpy().astype(np.int64)
+        self.activity["output_spikes"][:] = counts.sum(axis=(1, 2))
+        for name, total in self.updates.items():
+            self.activity[name][:] = total.cpu().numpy()
+        trace = {}
+        for name, tensors in self.kept.items():
+            course = torch.stack(tensors, dim=1).cpu()
+            # [B, image * places, ...] to [B, image, places, ...]; weights after every image have one place.
+            shape = (course.shape[0], self.n_images, -1, *course.shape[2:])
+            trace[name] = course.reshape(shape).numpy()
+        if "weight" in trace:
+            trace["weight"] = trace["weight"][:, :, 0]
+        return ReferenceResult(counts, self.activity, trace)
