@@ -48,10 +48,10 @@ class Constants:
         bool: whether `theta` falls after an image.
     full : Tensor
         [B, n_windows]: what a full-rate pixel's windowed count is at each update.
-    refractory : Tensor
-        int32 [B, 1].
     index : Tensor
         int64 [N]: the neurons' numbers.
+    nobody : Tensor
+        int64 [B, 1] of -1: no winner.
     """
 
     specs: tuple[NetworkSpec, ...]
@@ -72,6 +72,9 @@ class Constants:
     w_max: Tensor
     weight_sum: Tensor
     index: Tensor
+    nobody: Tensor
+    leaks_by_step: bool
+    window_trace: bool
 
     @property
     def spec(self) -> NetworkSpec:
@@ -120,13 +123,16 @@ def constants_of(specs: Sequence[NetworkSpec], like: Tensor) -> Constants:
             )
         ),
         forgets=column(lambda s: s.neuron.theta_forget != "none").to(torch.bool),
-        refractory=column(lambda s: s.neuron.refractory).to(torch.int32),
+        refractory=column(lambda s: s.neuron.refractory),
         trace_factor=column(lambda s: math.exp(-1.0 / s.learning.tau_trace)),
         n_th=column(lambda s: s.learning.n_th if s.learning.potentiation == "eq1" else math.inf),
         full=like.new_tensor([full_counts(spec) for spec in specs]),
         w_max=column(lambda s: s.learning.w_max),
         weight_sum=column(lambda s: math.inf if s.learning.weight_sum is None else s.learning.weight_sum),
         index=torch.arange(specs[0].network.neurons, device=like.device),
+        nobody=torch.full((len(specs), 1), -1, device=like.device),
+        leaks_by_step=any(spec.neuron.leak == "subtract" for spec in specs),
+        window_trace=specs[0].learning.trace == "window",
     )
 
 

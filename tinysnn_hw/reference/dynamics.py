@@ -5,7 +5,6 @@ Every function works on all networks and all their neurons at once; index ``b`` 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,14 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Registers:
-    """What starts anew with every image.
+    """What starts anew with every image; counts are whole numbers in floating point.
 
     Attributes
     ----------
     v_mem : Tensor
         [B, n_neurons] [mV].
-    refractory_count, n_post, n_window : Tensor
-        int32 [B, n_neurons].
+    held_until : Tensor
+        [B, n_neurons]: the last step in which a neuron is held; after step ``t`` its refractory count is
+        ``max(held_until - t, 0)``.
+    n_post, n_window : Tensor
+        [B, n_neurons].
     x_pre, c_pre : Tensor
         [B, n_inputs].
     learned : Tensor
@@ -35,7 +37,7 @@ class Registers:
     """
 
     v_mem: Tensor
-    refractory_count: Tensor
+    held_until: Tensor
     n_post: Tensor
     n_window: Tensor
     x_pre: Tensor
@@ -50,27 +52,52 @@ def onset(state: ReferenceState) -> Registers:
     of_inputs = state.theta.new_zeros(n_networks, n_inputs)
     return Registers(
         v_mem=of_neurons,
-        refractory_count=of_neurons.to(torch.int32),
-        n_post=of_neurons.to(torch.int32),
-        n_window=of_neurons.to(torch.int32),
+        held_until=of_neurons - 1.0,
+        n_post=of_neurons,
+        n_window=of_neurons,
         x_pre=of_inputs,
-        c_pre=of_inputs.clone(),
+        c_pre=of_inputs,
         learned=of_neurons.to(torch.bool),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """Outcome of one step: ``winner`` int64 [B, 1], -1 for none; ``margin`` [B, n_neurons], -inf where held."""
+    """Outcome of one step.
+
+    Attributes
+    ----------
+    winner : Tensor
+        int64 [B, 1]; -1 for none.
+    margin : Tensor
+        [B, n_neurons]: ``v_mem - v_th`` when neurons are compared.
+    free : Tensor
+        [B, n_neurons]: 1, or 0 for a neuron held in this step, which does not compete.
+    """
 
     winner: Tensor
     margin: Tensor
+    free: Tensor
+
+
+def drive(c: Constants, current: Tensor) -> Tensor:
+    """Return what currents [B, n_steps, n_neurons] add to `v_mem`: the leak acts on the sum of both."""
+    return current * c.leak_factor[:, :, None]
 
 
 def step(
-    c: Constants, state: ReferenceState, r: Registers, current: Tensor, inhibition: Tensor, *, learn: bool
+    c: Constants,
+    state: ReferenceState,
+    r: Registers,
+    t: Tensor,
+    driven: Tensor,
+    inhibition: Tensor,
+    *,
+    learn: bool,
 ) -> Fired:
     """Advance by one step: integrate, fire, and in training raise the winner's threshold.
+
+    Masks are 0 and 1 in floating point, which PyTorch handles several times as fast as bool.
 
     Parameters
     ----------
@@ -79,37 +106,41 @@ def step(
         `theta` and `v_th` are replaced in training.
     r : Registers
         Replaced.
-    current : Tensor
-        [B, n_neurons], sum of the weights of the step's events.
+    t : Tensor
+        Step within the image, a scalar or [B, 1].
+    driven : Tensor
+        [B, n_neurons], this step's part of `drive`.
     inhibition : Tensor
         [B, 1].
     learn : bool
         Training.
     """
-    held = r.refractory_count > 0
-    v = (r.v_mem + current) * c.leak_factor
-    if any(spec.neuron.leak == "subtract" for spec in c.specs):
+    free = (t - r.held_until).clamp(0.0, 1.0)
+    v = torch.addcmul(driven, r.v_mem, c.leak_factor)
+    if c.leaks_by_step:
         v = v.sign() * (v.abs() - c.leak_step).clamp(min=0.0)
-    margin = torch.where(held, -math.inf, v - state.v_th)
-    best, winner = margin.max(dim=1, keepdim=True)
-    fired = best >= 0.0
-    won = (c.index == winner) & fired
-    # Without a winner nothing is subtracted, and the floor, which is not above rest or v_reset, changes nothing.
-    v = torch.maximum(v - inhibition * fired, c.v_floor)
-    # A held neuron is at v_reset and stays there.
-    r.v_mem = torch.where(held | won, c.v_reset, v)
-    r.refractory_count = torch.where(won, c.refractory, r.refractory_count - held.to(torch.int32))
+    # A held neuron stays at v_reset, which is below every threshold.
+    v = torch.lerp(c.v_reset, v, free)
+    margin = v - state.v_th
+    best = margin.amax(dim=1, keepdim=True)
+    if not v.is_cuda and best.max().item() < 0.0:
+        # Asking costs a GPU more than the rest of the step.
+        r.v_mem = v
+        return Fired(c.nobody, margin, free)
+    spike = (best >= 0.0).to(v.dtype)
+    winner = margin.argmax(dim=1, keepdim=True)  # the first of equals
+    won = torch.zeros_like(v).scatter_(1, winner, spike)
+    # Without a spike nothing is subtracted, and the floor, which is not above rest or v_reset, changes nothing.
+    v = torch.maximum(v - inhibition * spike, c.v_floor)
+    r.v_mem = torch.lerp(c.v_reset, v, free - won)
+    r.held_until = torch.lerp(r.held_until, t + c.refractory, won)
     r.n_post = r.n_post + won
     if learn:
         r.n_window = r.n_window + won
-        state.theta = torch.where(won, torch.minimum(state.theta + c.theta_plus, c.theta_clamp), state.theta)
-        state.v_th = torch.where(won, c.v_th + state.theta, state.v_th)
-    return Fired(torch.where(fired, winner, -1), margin)
-
-
-def decay_and_count(c: Constants, r: Registers, events: Tensor) -> None:
-    """Exponential trace, one step: ``events`` [B, n_inputs] are the step's counts."""
-    r.x_pre = torch.addcmul(events, r.x_pre, c.trace_factor)
+        grown = torch.minimum(state.theta + c.theta_plus, c.theta_clamp)
+        state.theta = torch.lerp(state.theta, grown, won)
+        state.v_th = torch.lerp(state.v_th, c.v_th + state.theta, won)
+    return Fired(torch.where(spike > 0.0, winner, c.nobody), margin, free)
 
 
 def learn_window(
@@ -120,7 +151,7 @@ def learn_window(
     Parameters
     ----------
     c, state, r
-        ``state.weight`` is changed in place.
+        `x_pre` of an exponential trace must have been brought to the window's end; ``state.weight`` is changed in place.
     eta : Tensor
         [B, 1].
     events : Window
@@ -128,10 +159,10 @@ def learn_window(
     u : int
         Window within the image.
     """
-    if c.spec.learning.trace == "window":
+    if c.window_trace:
         r.c_pre = (r.c_pre / 2.0).floor() + events.counts(r.c_pre)
         r.x_pre = (r.c_pre / c.full[:, u : u + 1]).clamp(max=1.0)
-    spiked = r.n_window > 0
+    spiked = r.n_window > 0.0
     if c.spec.learning.learners == "winner":
         # max gives the first of equals.
         spiked &= c.index == r.n_window.max(dim=1, keepdim=True).indices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from tinysnn_hw.reference.constants import Constants, constants_of, eta, inhibit
 from tinysnn_hw.reference.dynamics import (
     Fired,
     Registers,
-    decay_and_count,
+    drive,
     finish_image,
     learn_window,
     onset,
@@ -99,30 +100,32 @@ def run(
             f"{size.inputs} inputs and {size.neurons} neurons"
         )
     c = constants_of(networks, state.weight)
+    if bool((state.v_th <= c.v_reset).any()):
+        raise SpecError("the state has an effective threshold at or below neuron.v_reset; it must lie above")
     feed = feed_of(raster, networks, state.weight.device)
     learn = _check_phase(phase, first, feed.n_images, n_presentations)
     result = _Collector(c, feed.n_images, learn, record)
     result.activity["input_spikes"][:] = feed.input_spikes()
     window = networks[0].learning.update_steps
+    times = torch.arange(n_steps, device=state.weight.device, dtype=state.weight.dtype)
     for image in range(feed.n_images):
         rates = _rates(c, first + image, n_presentations) if learn else None
         strength = rates[1] if rates else _column(c, lambda spec: spec.inhibition.strength)
         r = onset(state)
         for begin in range(0, n_steps, window):
-            end = min(begin + window, n_steps)
-            events = feed.window(image, begin, end)
-            per_step = _trace_events(c, events) if learn else None
+            events = feed.window(image, begin, min(begin + window, n_steps))
             # Weights stand still within a window, so the currents of all its steps are known at its start.
-            currents = events.currents(state.weight)
-            for t in range(begin, end):
-                if per_step is not None:
-                    decay_and_count(c, r, per_step[t - begin])
-                fired = step(c, state, r, currents[:, t - begin], strength, learn=learn)
-                if rates and t + 1 - begin == window:
-                    due = learn_window(c, state, r, rates[0], events, begin // window)
-                    result.learned("updates", due)
+            driven = drive(c, events.currents(state.weight))
+            onset_x_pre = r.x_pre
+            for k in range(events.n_steps):
+                fired = step(c, state, r, times[begin + k], driven[:, k], strength, learn=learn)
+                ends = k + 1 == window
+                if learn and not c.window_trace and (ends or record):
+                    r.x_pre = decayed_trace(c, onset_x_pre, events, k + 1)
+                if rates and ends:
+                    result.learned("updates", learn_window(c, state, r, rates[0], events, begin // window))
                     result.window(state)
-                result.step(state, r, fired)
+                result.step(state, r, times[begin + k], fired)
         if learn:
             result.learned("normalizations", finish_image(c, state, r))
         result.image(state, r)
@@ -154,12 +157,14 @@ def _rates(c: Constants, presentation: int, n_presentations: int | None) -> tupl
     def piece(spec: NetworkSpec) -> int:
         return presentation * spec.learning.schedule_pieces // n_presentations
 
-    return _column(c, lambda spec: eta(spec, piece(spec))), _column(c, lambda spec: inhibition(spec, piece(spec)))
+    return _column(c, lambda spec: eta(spec, piece(spec))), _column(
+        c, lambda spec: inhibition(spec, piece(spec))
+    )
 
 
-def _trace_events(c: Constants, events: Window) -> Tensor | None:
-    """Return what the exponential trace counts in each step; the window trace counts once per window."""
-    return events.counts_per_step(c.v_th) if c.spec.learning.trace == "exponential" else None
+def decayed_trace(c: Constants, x_pre: Tensor, events: Window, n_steps: int) -> Tensor:
+    """Return `x_pre` after the first ``n_steps`` steps of a window, from its value [B, n_inputs] before them."""
+    return x_pre * c.trace_factor**n_steps + events.decayed_counts(c.trace_factor, n_steps)
 
 
 class _Collector:
@@ -184,9 +189,17 @@ class _Collector:
     def window(self, state: ReferenceState) -> None:
         self._keep(weight_window=state.weight)
 
-    def step(self, state: ReferenceState, r: Registers, fired: Fired) -> None:
-        self._keep(v_mem=r.v_mem, v_th=state.v_th, theta=state.theta, refractory_count=r.refractory_count,
-                   winner=fired.winner[:, 0], margin=fired.margin)  # fmt: skip
+    def step(self, state: ReferenceState, r: Registers, t: Tensor, fired: Fired) -> None:
+        if not self.record:
+            return
+        self._keep(
+            v_mem=r.v_mem,
+            v_th=state.v_th,
+            theta=state.theta,
+            refractory_count=(r.held_until - t).clamp(min=0.0),
+            winner=fired.winner[:, 0],
+            margin=torch.where(fired.free > 0.0, fired.margin, -math.inf),
+        )
         if self.train:
             self._keep(n_post=r.n_post, n_window=r.n_window, x_pre=r.x_pre, c_pre=r.c_pre)
 

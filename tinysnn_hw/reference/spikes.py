@@ -43,18 +43,23 @@ class Window:
 
     def counts(self, like: Tensor) -> Tensor:
         """Return the events of each input over all steps, [B, n_inputs], with the dtype of ``like``."""
-        total = like.new_zeros(self.n_networks * self.n_inputs)
-        return total.index_add_(0, self.row, total.new_ones(len(self.row))).view(self.n_networks, self.n_inputs)
+        return self._sum(like.new_ones(len(self.row)))
 
-    def counts_per_step(self, like: Tensor) -> Tensor:
-        """Return the events of each input in each step, [n_steps, B, n_inputs], with the dtype of ``like``."""
-        ends = torch.cat([self.first[1:], self.first.new_tensor([len(self.row)])])
+    def decayed_counts(self, factor: Tensor, n_steps: int) -> Tensor:
+        """Return [B, n_inputs], what is left after ``n_steps`` steps of events that decay by a factor in each step.
+
+        An event of step ``k`` counts ``factor ** (n_steps - 1 - k)``; ``factor`` is [B, 1].
+        """
         bag = torch.arange(len(self.first), device=self.row.device)
-        bag = bag.repeat_interleave(ends - self.first, output_size=len(self.row))
-        cell = bag % self.n_steps * (self.n_networks * self.n_inputs) + self.row
-        total = like.new_zeros(self.n_steps * self.n_networks * self.n_inputs)
-        total.index_add_(0, cell, total.new_ones(len(cell)))
-        return total.view(self.n_steps, self.n_networks, self.n_inputs)
+        ends = torch.cat([self.first[1:], self.first.new_tensor([len(self.row)])])
+        age = n_steps - 1 - bag % self.n_steps
+        # One power for every step of every network, one look-up for every event.
+        left = torch.where(age >= 0, factor.repeat_interleave(self.n_steps, dim=0)[:, 0] ** age, 0.0)
+        return self._sum(left.repeat_interleave(ends - self.first, output_size=len(self.row)))
+
+    def _sum(self, values: Tensor) -> Tensor:
+        total = values.new_zeros(self.n_networks * self.n_inputs)
+        return total.index_add_(0, self.row, values).view(self.n_networks, self.n_inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,9 @@ def feed_of(raster: Rasters, specs: Sequence[NetworkSpec], device: torch.device)
     """Return the feed of a batch, refusing rasters that do not belong to its networks."""
     rasters = (raster,) if isinstance(raster, Raster) else tuple(raster)
     if len(rasters) not in (1, len(specs)):
-        raise SpecError(f"{len(rasters)} rasters for {len(specs)} networks; give one for each, or one for all")
+        raise SpecError(
+            f"{len(rasters)} rasters for {len(specs)} networks; give one for each, or one for all"
+        )
     spec = specs[0]
     wanted = (spec.network.inputs, spec.encoding.n_steps)
     for given in rasters:
