@@ -155,8 +155,8 @@ def full_counts(spec: NetworkSpec) -> list[int]:
         counts.append(counts[-1] // 2 + per_window)
     if learning.trace == "window" and per_window == 0:
         raise SpecError(
-            f"learning.update_steps = {learning.update_steps}: a full pixel has no event in a window of the window trace; "
-            "use a longer window or a higher encoding.rate_max_hz"
+            f"learning.update_steps = {learning.update_steps}: a full pixel has no event in a window of the "
+            "window trace; use a longer window or a higher encoding.rate_max_hz"
         )
     return counts[1:]
 

@@ -151,7 +151,7 @@ def learn_window(
     Parameters
     ----------
     c, state, r
-        `x_pre` of an exponential trace must have been brought to the window's end; ``state.weight`` is changed in place.
+        ``state.weight`` is changed in place; an exponential `x_pre` is that of the window's end.
     eta : Tensor
         [B, 1].
     events : Window
@@ -177,7 +177,7 @@ def learn_window(
 
 
 def finish_image(c: Constants, state: ReferenceState, r: Registers) -> Tensor:
-    """End a training image: normalise, let thresholds fall; return bool [B, n_neurons], which columns were normalised."""
+    """End a training image: normalise, let `theta` fall; return bool [B, n_neurons], the columns normalised."""
     due = r.learned & c.weight_sum.isfinite()
     b, j = due.nonzero(as_tuple=True)
     state.weight[b, :, j] = normalized(state.weight[b, :, j], c.weight_sum[b], c.w_max[b], dim=1)

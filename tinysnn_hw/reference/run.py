@@ -44,9 +44,9 @@ class ReferenceResult:
         column).
     trace : dict of str to array
         With ``record``, every register at the end of every step, [B, image, step, index]: `v_mem`, `v_th`, `theta`,
-        `refractory_count`, and in training `n_post`, `n_window`, `x_pre`, `c_pre`; ``margin``, which is ``v_mem - v_th``
-        when neurons are compared (-inf: held); ``winner`` [B, image, step], -1 for none; in training ``weight`` after
-        every image [B, image, input, neuron] and ``weight_window`` after every window [B, image, window, input, neuron].
+        `refractory_count`, and in training `n_post`, `n_window`, `x_pre`, `c_pre`; ``margin``, ``v_mem - v_th`` when
+        neurons are compared (-inf: held); ``winner`` [B, image, step], -1 for none; in training ``weight`` after every
+        image [B, image, input, neuron] and ``weight_window`` after every window [B, image, window, input, neuron].
     """
 
     counts: npt.NDArray[np.int64]

@@ -167,9 +167,10 @@ def _drawn(spec: NetworkSpec, seed: int) -> npt.NDArray[np.float64]:
 
 def _mix(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """Return the 32-bit mix of docs/numerics.md section 2; products of uint32 arrays are modulo 2**32."""
-    x = (x ^ x >> 16) * np.uint32(0x7FEB352D)
-    x = (x ^ x >> 15) * np.uint32(0x846CA68B)
-    return x ^ x >> 16
+    high, low = np.uint32(16), np.uint32(15)
+    x = (x ^ x >> high) * np.uint32(0x7FEB352D)
+    x = (x ^ x >> low) * np.uint32(0x846CA68B)
+    return x ^ x >> high
 
 
 def _per_neuron(name: str, values: npt.ArrayLike, like: Tensor) -> Tensor:
