@@ -1,23 +1,26 @@
 """How far fixed point may be from real numbers after any number of steps: the bounds, and the check against them.
 
-Let ``E_r`` bound ``|fixed - real|`` of register ``r``, both trained on the same events from the same words, as long as the
-same neurons have won. Write ``u_r`` for the LSB, ``rho_r`` for the largest error of a cut (1 LSB, to nearest 1/2, 0 if no
-bits drop), ``g(c)`` for the distance of a constant from its fixed-point value, ``~`` for fixed point. Clamping and
-comparing with a bound never increase a distance, so ``E`` passes through ``min`` and ``max`` but is then at least the gap of
-the bound. Statement by statement of docs/numerics.md:
+Let ``E_r`` bound ``|fixed - real|`` of register ``r``, both trained on the same events from the same words, as long as
+the same neurons have won. Write ``u_r`` for the LSB, ``rho_r`` for the largest error of a cut (1 LSB, to nearest 1/2,
+0 if no bits drop), ``g(c)`` for the distance of a constant from its fixed-point value, ``~`` for fixed point. Clamping
+and comparing with a bound never increase a distance, so ``E`` passes through ``min`` and ``max`` but is then at least
+the gap of the bound. Statement by statement of docs/numerics.md:
 
 - integrate, ``a = v + I``: ``E_a = E_v + sum of E_w over the step's events``. Leak: none ``E_a``; shift
-  ``(1 - 2**-s) E_a + u_a``, the second for the floor of ``a >> s``; multiply, from ``a~ L~ - a L = (a~ - a) L~ + a (L~ - L)``,
-  ``E_a L~ + |a| g(L)``; subtract ``E_a + g(leak_step)``. Then the cut: ``+ rho_v``.
-- fire: margins differ by at most ``E_v + E_vth``. Inhibited: ``E_v + g(inhibition)``, at least ``g(v_floor)`` at the floor;
-  winner and held: ``g(v_reset)``. Winner: ``E_theta += g(plus) + rho_theta``, at the clamp its gap; ``E_vth = E_theta + g(v_th)
-  + rho_vth``.
+  ``(1 - 2**-s) E_a + u_a``, the second for the floor of ``a >> s``; multiply, from
+  ``a~ L~ - a L = (a~ - a) L~ + a (L~ - L)``, ``E_a L~ + |a| g(L)``; subtract ``E_a + g(leak_step)``. Then the cut:
+  ``+ rho_v``.
+- fire: margins differ by at most ``E_v + E_vth``. Inhibited: ``E_v + g(inhibition)``, at least ``g(v_floor)`` at the
+  floor; winner and held: ``g(v_reset)``. Winner: ``E_theta += g(plus) + rho_theta``, at the clamp its gap;
+  ``E_vth = E_theta + g(v_th) + rho_vth``.
 - trace: ``E_x = E_x d~ + |x| g(d) + rho_x``; windowed: ``E_x = c g(1/full) + rho_x``, the counts ``c`` being equal.
 - learn, ``c = k eta``, ``c~ = k eta~``, ``m = w_max``: potentiate, ``w~ + c x~ (m~ - w~) - w - c x (m - w) =
-  (w~ - w)(1 - c x~) + c (x~ - x)(m - w) + c x~ (m~ - m)``; attract ``(w~ - w)(1 - c) + c (x~ - x) m~ + c x (m~ - m)``; both with
-  ``c~`` in place of ``c``, plus ``|c~ - c| |pull|`` and ``rho_w``.
-- normalise, ``S`` the column sum, ``E_S = sum of E_w``: ``|s~ - s| <= 2**-16 + g(weight_sum)/S~ + weight_sum E_S/(S S~)`` with
-  ``S~ >= S - E_S``; ``E_w = E_w s~ + w |s~ - s| + rho_w``. Where ``E_S`` reaches ``S`` the bound ends, and with it the comparison.
+  (w~ - w)(1 - c x~) + c (x~ - x)(m - w) + c x~ (m~ - m)``; attract
+  ``(w~ - w)(1 - c) + c (x~ - x) m~ + c x (m~ - m)``; both with ``c~`` in place of ``c``, plus ``|c~ - c| |pull|`` and
+  ``rho_w``.
+- normalise, ``S`` the column sum, ``E_S = sum of E_w``:
+  ``|s~ - s| <= 2**-16 + g(weight_sum)/S~ + weight_sum E_S/(S S~)`` with ``S~ >= S - E_S``;
+  ``E_w = E_w s~ + w |s~ - s| + rho_w``. Where ``E_S`` reaches half of ``S`` the comparison ends.
 - image end: subtract ``E_theta + g(down)``, multiply ``E_theta f~ + theta g(f)``, then ``rho_theta``; `v_th` as above.
 
 The reference's own float64 sums add ``2**-50`` of the magnitudes involved.
@@ -76,12 +79,16 @@ class _Comparer:
                              getattr(self.ref, name)[image + 1], bound)  # fmt: skip
         return self.out
 
-    def _within(self, name: str, place: tuple[int, ...], a: np.ndarray, b: np.ndarray, bound: np.ndarray) -> None:
+    def _within(
+        self, name: str, place: tuple[int, ...], a: np.ndarray, b: np.ndarray, bound: np.ndarray
+    ) -> None:
         distance = np.abs(a - b)
         self.out.largest[name] = max(self.out.largest.get(name, 0.0), float(distance.max()))
         if not (distance <= bound).all():
             worst = float((distance - bound).max())
-            self.out.violations.append(f"{name}{place}: {distance.max():.3g}, beyond its bound by {worst:.3g}")
+            self.out.violations.append(
+                f"{name}{place}: {distance.max():.3g}, beyond its bound by {worst:.3g}"
+            )
 
     def _image(self, image: int) -> bool:
         """Compare one image; return whether the next can be compared."""
@@ -98,7 +105,9 @@ class _Comparer:
                 return False
             if spec.learning.trace == "exponential":
                 size = np.abs(self.x)
-                self.e_x = self.e_x * g.trace_factor + size * g.trace_gap + largest_cut(spec.formats.x_pre, 16)
+                self.e_x = (
+                    self.e_x * g.trace_factor + size * g.trace_gap + largest_cut(spec.formats.x_pre, 16)
+                )
                 self.e_x += FLOAT * (size + 8.0) * (t + 1)
                 self.x = ref["x_pre"][image, t]
             if (t + 1) % spec.learning.update_steps == 0:
@@ -134,7 +143,8 @@ class _Comparer:
             self.e_v = np.where(free, np.maximum(self.e_v + self.inhibition_gap, g.v_floor_gap), self.e_v)
             self.e_v[winner] = g.v_reset_gap
             self.e_theta[winner] = max(
-                self.e_theta[winner] + g.plus_gap + largest_cut(spec.formats.theta, g.dropped_theta), g.clamp_gap
+                self.e_theta[winner] + g.plus_gap + largest_cut(spec.formats.theta, g.dropped_theta),
+                g.clamp_gap,
             ) + FLOAT * (self.ref.registers["theta"][image, t, winner] + 1.0)
             self._threshold(winner)
         self.v, self.held = ref["v_mem"][image, t], ref["refractory_count"][image, t] > 0
@@ -149,7 +159,9 @@ class _Comparer:
         u = (t + 1) // spec.learning.update_steps - 1
         if spec.learning.trace == "window":
             self.x = ref["x_pre"][image, t]
-            self.e_x = ref["c_pre"][image, t] * scale_gap(spec, u) + largest_cut(spec.formats.x_pre, 16) + FLOAT
+            self.e_x = (
+                ref["c_pre"][image, t] * scale_gap(spec, u) + largest_cut(spec.formats.x_pre, 16) + FLOAT
+            )
         won = ref["winner"][image, t + 1 - spec.learning.update_steps : t + 1]
         n_window = np.bincount(won[won >= 0], minlength=len(self.held))
         learners = n_window > 0
@@ -205,7 +217,9 @@ class _Comparer:
                 cut += largest_cut(spec.formats.theta, g.dropped_theta)
             else:
                 theta = self.ref.registers["theta"][image, -1]
-                self.e_theta = self.e_theta * (g.theta_factor + g.theta_factor_gap) + theta * g.theta_factor_gap
+                self.e_theta = (
+                    self.e_theta * (g.theta_factor + g.theta_factor_gap) + theta * g.theta_factor_gap
+                )
                 cut += largest_cut(spec.formats.theta, 32)
             self.e_theta = self.e_theta + cut
             self._threshold(slice(None))

@@ -30,25 +30,45 @@ class Case:
     n_presentations: int
 
 
-def on_grid(rng: Random, low: float, high: float) -> float:
+GRID = 64
+"""With ``representable``, constants are multiples of one part in so many."""
+
+
+def decay(rng: Random, low: float, high: float, *, representable: bool) -> float:
     """Return a time constant whose decay ``exp(-1/tau)`` has 16 fraction bits, or in half the cases any."""
     tau = rng.uniform(low, high)
-    if rng.random() < 0.5:
+    if not representable and rng.random() < 0.5:
         return tau
     return -1.0 / log(round(np.exp(-1.0 / tau) * 65536) / 65536)
 
 
-def make_case(rng: Random, frac_bits: tuple[int, int], roundings: tuple[str, ...] = ROUNDINGS) -> Case:
-    """Draw a network; every register has a number of fraction bits between the ends of ``frac_bits``."""
+def make_case(
+    rng: Random,
+    frac_bits: tuple[int, int],
+    roundings: tuple[str, ...] = ROUNDINGS,
+    *,
+    representable: bool = False,
+) -> Case:
+    """Draw a network; every register has a number of fraction bits between the ends of ``frac_bits``.
+
+    ``representable``: constants that 6 fraction bits (decays: 16) hold exactly, so that cuts are the only errors.
+    """
+
+    def number(low: float, high: float) -> float:
+        x = rng.uniform(low, high)
+        return round(x * GRID) / GRID if representable else x
+
     some = lambda *values: rng.choice(values)  # noqa: E731
     inputs, neurons, n_steps = rng.randint(2, 12), rng.randint(1, 8), rng.randint(10, 60)
-    v_th = rng.uniform(0.8, 3.0)
+    v_th = number(0.8, 3.0)
     update_steps = rng.randint(3, n_steps)
     per_window = rng.randint(1, 2 * update_steps)
     formats = {name: Format(name == "v_mem", whole, rng.randint(*frac_bits)) for name, whole in WHOLE.items()}
-    registers: dict[str, object] = {name: {"format": "u0.8", "rounding": some(*roundings)} for name in formats}
+    registers: dict[str, object] = {
+        name: {"format": "u0.8", "rounding": some(*roundings)} for name in formats
+    }
     registers |= {"v_mem": {"format": "s8.8", "rounding": some(*roundings)}, "c_pre": {"format": "u16.0"}}
-    eta_end = max(rng.uniform(0.01, 0.4), formats["eta"].lsb)
+    eta_end = max(number(0.03, 0.4), formats["eta"].lsb)
     spec = NetworkSpec.model_validate(
         {
             "name": "random",
@@ -58,21 +78,21 @@ def make_case(rng: Random, frac_bits: tuple[int, int], roundings: tuple[str, ...
             "neuron": {
                 "leak": some("none", "shift", "multiply", "subtract"),
                 "leak_shift": rng.randint(1, 9),
-                "tau_mem": on_grid(rng, 3.0, 150.0),
-                "leak_step": rng.uniform(0.0, 0.05),
-                "v_reset": some(0.0, 0.0, 0.3, -0.4),
+                "tau_mem": decay(rng, 3.0, 150.0, representable=representable),
+                "leak_step": number(0.0, 0.05),
+                "v_reset": some(0.0, 0.0, 0.25, -0.5) if representable else some(0.0, 0.0, 0.3, -0.4),
                 "v_floor": some(None, -0.5, -3.0),
                 "refractory": some(0, 1, 3, 7),
                 "v_th": v_th,
                 "v_th_cap": some(None, v_th + 0.5),
-                "theta_plus": some(0.0, 0.05, 0.3),
+                "theta_plus": some(0.0, number(0.05, 0.3)),
                 "theta_forget": some("none", "subtract", "multiply"),
-                "theta_forget_spikes": rng.uniform(0.0, 4.0),
+                "theta_forget_spikes": number(0.0, 4.0),
                 "tau_theta": some(1e7, 300.0),
             },
             "inhibition": {
-                "strength": rng.uniform(0.0, 4.0),
-                "start": rng.uniform(0.0, 1.0),
+                "strength": number(0.0, 4.0),
+                "start": 1.0 if representable else rng.uniform(0.0, 1.0),
                 "ramp": rng.uniform(0.1, 1.0),
             },
             "learning": {
@@ -82,15 +102,15 @@ def make_case(rng: Random, frac_bits: tuple[int, int], roundings: tuple[str, ...
                 "potentiation": some("eq1", "constant"),
                 "n_th": rng.randint(1, 4),
                 "trace": some("exponential", "window"),
-                "tau_trace": on_grid(rng, 1.0, 30.0),
-                "eta_start": rng.uniform(eta_end, 0.6),
+                "tau_trace": decay(rng, 1.0, 30.0, representable=representable),
+                "eta_start": eta_end if representable else rng.uniform(eta_end, 0.6),
                 "eta_end": eta_end,
                 "eta_schedule": some("geometric", "cosine", "linear"),
                 "schedule_pieces": rng.randint(1, 4),
                 "weight_sum": some(None, 0.4 * inputs),
-                "w_max": some(1.0, rng.uniform(0.7, 1.5)),
+                "w_max": some(1.0, number(0.7, 1.5)),
                 "w_init_low": 0.0,
-                "w_init_high": rng.uniform(0.5, 1.0),
+                "w_init_high": number(0.5, 1.0),
                 "epochs": 1,
             },
             "encoding": {
@@ -103,7 +123,9 @@ def make_case(rng: Random, frac_bits: tuple[int, int], roundings: tuple[str, ...
         }
     )
     # A description read from a file has at most 32 bits in a register; the oracle takes any number.
-    wide = {name: getattr(spec.formats, name).model_copy(update={"format": fmt}) for name, fmt in formats.items()}
+    wide = {
+        name: getattr(spec.formats, name).model_copy(update={"format": fmt}) for name, fmt in formats.items()
+    }
     spec = spec.model_copy(update={"formats": spec.formats.model_copy(update=wide)})
     chance = np.random.default_rng(rng.getrandbits(64))
     n_images = rng.randint(1, 3)
@@ -112,9 +134,7 @@ def make_case(rng: Random, frac_bits: tuple[int, int], roundings: tuple[str, ...
     return Case(spec, Raster.from_dense(events), rng.getrandbits(32), n_images + rng.randint(0, 3))
 
 
-def cases(
-    low: int, high: int, roundings: tuple[str, ...] = ROUNDINGS
-) -> st.SearchStrategy[Case]:
+def cases(low: int, high: int, roundings: tuple[str, ...] = ROUNDINGS) -> st.SearchStrategy[Case]:
     """Draw cases whose registers have ``low`` to ``high`` fraction bits."""
     # One number per case: hypothesis repeats parts of earlier draws, so half the networks would be alike.
     return st.integers(0, 2**64 - 1).map(lambda number: make_case(Random(number), (low, high), roundings))

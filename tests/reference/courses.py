@@ -28,7 +28,9 @@ class TracedOracle(Oracle):
     def _learn(self, u: int) -> None:
         super()._learn(u)
         if self.fault and self.fault.register == "weight" and self.fault.place == (self.image, u):
-            self.weight[self.fault.index % len(self.inputs)][self.fault.index % len(self.neurons)] += self.fault.lsb
+            self.weight[self.fault.index % len(self.inputs)][self.fault.index % len(self.neurons)] += (
+                self.fault.lsb
+            )
         self.weight_window.append(copy.deepcopy(self.weight))
 
     def _step(self, t: int, step_events: Any) -> int:
@@ -97,7 +99,9 @@ def oracle_course(case: Case, fault: Fault | None = None) -> Course:
         keep()
     # Clipping a weight to 0..w_max is part of its rule and in the reference, too.
     saturated = sum(sum(oracle.stats[name][2:]) for name in LSB_REGISTERS[1:])  # type: ignore[arg-type]
-    real = {name: np.array(values, np.float64) * lsb[name] for name, values in seen.items() if name != "winner"}
+    real = {
+        name: np.array(values, np.float64) * lsb[name] for name, values in seen.items() if name != "winner"
+    }
     real["winner"] = np.array(seen["winner"], np.int64)
     shape = (case.raster.n_images, -1, len(oracle.inputs), len(oracle.neurons))
     return Course(
@@ -113,9 +117,7 @@ def oracle_course(case: Case, fault: Fault | None = None) -> Course:
 
 def reference_course(case: Case, start: Course) -> Course:
     """Train the reference in float64 on the same raster, from the words ``start`` begins with."""
-    state = reference.state_from(
-        case.spec, start.weight[:1], theta=start.theta[:1], v_th=start.v_th[:1]
-    )
+    state = reference.state_from(case.spec, start.weight[:1], theta=start.theta[:1], v_th=start.v_th[:1])
     between = {name: [getattr(state, name)[0].numpy().copy()] for name in ("weight", "theta", "v_th")}
     traces = []
     for image in range(case.raster.n_images):

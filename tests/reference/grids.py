@@ -22,6 +22,12 @@ def gap(x: float, frac_bits: int) -> float:
     return float(abs(math.floor(exact + Fraction(1, 2)) - exact) * Fraction(2) ** -frac_bits)
 
 
+def floor_gap(x: float, frac_bits: int) -> float:
+    """Return the distance of ``floor(x * 2**frac_bits)`` from ``x``; below ``2**-frac_bits``."""
+    exact = Fraction(x) * Fraction(2) ** frac_bits
+    return float((exact - math.floor(exact)) * Fraction(2) ** -frac_bits)
+
+
 def largest_cut(register: RegisterSpec, dropped: int) -> float:
     """Return the largest error of a cut that drops so many bits: one LSB, half of it to nearest, none if none drop."""
     if dropped <= 0:
@@ -31,16 +37,32 @@ def largest_cut(register: RegisterSpec, dropped: int) -> float:
 
 
 def cut_range(register: RegisterSpec, dropped: int, exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and largest error ``fixed - exact`` of a cut of these numbers."""
-    size = np.full(exact.shape, largest_cut(register, dropped))
-    zero = np.zeros(exact.shape)
+    """Return the smallest and largest error ``fixed - exact`` of a cut of these numbers.
+
+    A number with ``dropped`` bits below the LSB is a multiple of ``2**-dropped`` LSB, so ``floor`` leaves at least
+    ``-(1 - 2**-dropped)`` LSB, and of the modes to nearest that round a tie upward none leaves ``-1/2``.
+    """
+    none = np.zeros(exact.shape)
+    if dropped <= 0:
+        return none, none
+    lsb = register.format.lsb
+    below_one, half, below_half = (
+        size * lsb + none for size in (1 - 2.0**-dropped, 0.5, 0.5 - 2.0**-dropped)
+    )
+    positive = exact >= 0.0
     match register.rounding:
         case Rounding.FLOOR:
-            return -size, zero
+            return -below_one, none
         case Rounding.TO_ZERO:
-            return np.where(exact >= 0.0, -size, zero), np.where(exact >= 0.0, zero, size)
-        case _:
-            return -size, size
+            return np.where(positive, -below_one, none), np.where(positive, none, below_one)
+        case Rounding.NEAREST:
+            return -below_half, half
+        case Rounding.NEAREST_AWAY:
+            return np.where(positive, -below_half, -half), np.where(positive, half, below_half)
+        case Rounding.NEAREST_EVEN:
+            return -half, half
+        case Rounding.STOCHASTIC:
+            return -below_one, below_one
 
 
 @dataclass(frozen=True)
@@ -77,10 +99,15 @@ def grid_of(spec: NetworkSpec) -> Grid:
     f_v, f_w = formats.v_mem.format.frac_bits, formats.weight.format.frac_bits
     f_theta, f_v_th = formats.theta.format.frac_bits, formats.v_th.format.frac_bits
     f_a, f_t = max(f_v, f_w) + formats.guard_bits, max(16, f_v_th, f_theta)
-    leak = {"multiply": math.exp(-1 / neuron.tau_mem), "shift": 1 - 2.0**-neuron.leak_shift}.get(neuron.leak, 1.0)
+    leak = {"multiply": math.exp(-1 / neuron.tau_mem), "shift": 1 - 2.0**-neuron.leak_shift}.get(
+        neuron.leak, 1.0
+    )
     leak_gap = gap(leak, 16) if neuron.leak == "multiply" else 0.0
     down = neuron.theta_plus * neuron.theta_forget_spikes / spec.network.neurons
-    theta_factor, trace = math.exp(-spec.encoding.n_steps / neuron.tau_theta), math.exp(-1 / learning.tau_trace)
+    theta_factor, trace = (
+        math.exp(-spec.encoding.n_steps / neuron.tau_theta),
+        math.exp(-1 / learning.tau_trace),
+    )
     return Grid(
         f_a=f_a,
         f_t=f_t,
@@ -89,7 +116,7 @@ def grid_of(spec: NetworkSpec) -> Grid:
         dropped_v_th=f_t - f_v_th,
         dropped_weight=formats.x_pre.format.frac_bits + formats.eta.format.frac_bits,
         # The shift leak subtracts a floor of its own.
-        accumulator=2.0**-f_a if neuron.leak == "shift" else 0.0,
+        accumulator=2.0**-f_a * (1 - 2.0**-neuron.leak_shift) if neuron.leak == "shift" else 0.0,
         leak_factor=leak + leak_gap,
         leak_gap=leak_gap,
         leak_step_gap=gap(neuron.leak_step, f_a) if neuron.leak == "subtract" else 0.0,
@@ -100,7 +127,7 @@ def grid_of(spec: NetworkSpec) -> Grid:
         down_gap=gap(down, f_t),
         theta_factor=theta_factor,
         theta_factor_gap=gap(theta_factor, 32),
-        clamp_gap=0.0 if neuron.v_th_cap is None else 2.0**-f_theta,
+        clamp_gap=0.0 if neuron.v_th_cap is None else floor_gap(neuron.v_th_cap - neuron.v_th, f_theta),
         trace_factor=trace + gap(trace, 16),
         trace_gap=gap(trace, 16),
         w_max_gap=gap(learning.w_max, f_w),
