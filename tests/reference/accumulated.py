@@ -179,7 +179,8 @@ class _Comparer:
             e = e + c * e_x * (m + g.w_max_gap) + c * x * g.w_max_gap
         else:
             pull = x * (m - w)
-            e = self.e_w * np.maximum(np.abs(1 - c * (x + e_x)), np.maximum(1 - c * (x - e_x), 1 - c * x))
+            least = k * (self.eta - self.eta_gap) * np.maximum(x - e_x, 0.0)
+            e = self.e_w * np.maximum(np.abs(1 - c * (x + e_x)), np.abs(1 - least))
             e = e + c * e_x * np.abs(m - w) + c * (x + e_x) * g.w_max_gap
         e = e + k * self.eta_gap * np.abs(pull) + largest_cut(spec.formats.weight, g.dropped_weight)
         e = np.maximum(e, g.w_max_gap) + FLOAT * (np.abs(w) + c * np.abs(pull) + 1.0)

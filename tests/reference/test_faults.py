@@ -18,7 +18,7 @@ from tests.reference.courses import Course, Fault, oracle_course, reference_cour
 # Each leaves an error on less than one LSB, so a fault of one LSB cannot pass for rounding.
 ROUNDINGS = ("floor", "to_zero", "nearest", "nearest_away")
 REGISTERS = ("v_mem", "v_th", "theta", "x_pre", "c_pre", "weight", "refractory_count", "n_post", "n_window")
-N_FAULTS = 25
+N_FAULTS = 15
 
 
 def faulty_case(rng: Random, register: str, bits: tuple[int, int]) -> tuple[Case, Fault]:
