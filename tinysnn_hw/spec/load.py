@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,7 +20,7 @@ from tinysnn_hw.spec.network import REGISTERS, NetworkSpec
 
 SCHEMA_VERSION = 1
 _META_KEYS = ("schema_version", "name", "summary", "default_recipe", "recipe", "source")
-_SECTIONS = ("network", "neuron", "inhibition", "learning", "encoding", "formats")
+_SECTIONS = ("network", "neuron", "inhibition", "inhibitory", "learning", "encoding", "formats")
 _SHORT_KEYS = {
     "neurons": "network.neurons",
     "inputs": "network.inputs",
@@ -153,12 +153,14 @@ def resolve_network(
     for key, value in _leaves(recipes[recipe]):
         _set(values, key, value, file)
         origins[key] = f"recipe {recipe}"
-    for key, value in _expand(settings, overrides, file):
+    present = [register for register in REGISTERS if register in values.get("formats", {})]
+    for key, value in _expand(settings, overrides, file, present):
         _set(values, key, value, file)
         origins[key] = "override"
     spec = _validate({"name": table["name"], "summary": table["summary"], "recipe": recipe, **values}, file)
-    for key, _ in _leaves(spec.model_dump(include=set(_SECTIONS))):
-        origins.setdefault(key, "default")
+    for key, value in _leaves(spec.model_dump(include=set(_SECTIONS))):
+        if value is not None or not _is_table(key):
+            origins.setdefault(key, "default")
     return ResolvedNetwork(spec=spec, file=file, origins=origins, sources=dict(table.get("source", {})))
 
 
@@ -215,13 +217,13 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _expand(
-    settings: Mapping[str, object] | None, overrides: Mapping[str, object], file: Path
+    settings: Mapping[str, object] | None, overrides: Mapping[str, object], file: Path, present: list[str]
 ) -> Iterator[tuple[str, object]]:
     for key, value in overrides.items():
         if value is None:
             continue
         if key in _ALL_REGISTER_KEYS:
-            for register in REGISTERS:
+            for register in present:
                 yield f"formats.{register}.{key}", value
         elif key in _SHORT_KEYS:
             yield _SHORT_KEYS[key], value
@@ -288,8 +290,27 @@ def _explain(error: ValidationError, file: Path) -> str:
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = NetworkSpec
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = model_of(model.model_fields[str(part)].annotation)
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return list(model.model_fields)
+
+
+def _is_table(key: str) -> bool:
+    """Return whether ``key`` names a table of a network file, not a single value."""
+    model: type[BaseModel] = NetworkSpec
+    for part in key.split("."):
+        inner = model_of(model.model_fields[part].annotation)
+        if inner is None:
+            return False
+        model = inner
+    return True
+
+
+def model_of(annotation: object) -> type[BaseModel] | None:
+    """Return the model class of a field's annotation ``Model`` or ``Model | None``; None if it is a plain value."""
+    for kind in get_args(annotation) or (annotation,):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
