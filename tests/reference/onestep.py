@@ -25,6 +25,11 @@ from tinysnn_hw.reference.spikes import SpikeFeed
 from tinysnn_hw.reference.state import ReferenceState
 from tinysnn_hw.spec.network import RegisterSpec
 
+UNUSED = (
+    "x_pre", "c_pre", "learned", "spiked", "x_post", "v_inh", "inhibitory_held_until", "inhibitory_spiked",
+)  # fmt: skip
+"""Registers that a step of a network with direct inhibition does not read."""
+
 Range = tuple[np.ndarray, np.ndarray]
 
 
@@ -132,7 +137,7 @@ class _Image:
             held_until=times - 1.0 + torch.from_numpy(before["refractory_count"]),
             n_post=torch.from_numpy(before["n_post"]),
             n_window=torch.from_numpy(before["n_window"]),
-            x_pre=torch.zeros(1), c_pre=torch.zeros(1), learned=torch.zeros(1),
+            **{name: torch.zeros(1) for name in UNUSED},
         )  # fmt: skip
         strength = torch.full((n_steps, 1), self.inhibition, dtype=torch.float64)
         driven = drive(c, torch.from_numpy(current)[:, None])[:, 0]

@@ -17,7 +17,8 @@ from tinysnn_hw.engine import initial_float_state, lower, open_session
 from tinysnn_hw.spec import NetworkSpec, load_network
 
 SEED = 11
-ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations")
+ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations", "inhibitory_spikes", "depressions")
+NETWORKS = ("tinysnn", "tinysnn-wta", "baseline", "sl-stdp")
 
 
 def raster_of(spec: NetworkSpec, images: np.ndarray, phase: str = "train") -> Raster:
@@ -48,7 +49,7 @@ def assert_equal(twin: Any, expected: Any, state: Any, result: Any, tolerance: f
         )
 
 
-@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_equals_the_float64_kernel_on_digits(name: str) -> None:
     """Same spikes on 12 images, weights and thresholds to 1e-12: sums of float64 terms in another order."""
     spec = load_network(name, recipe="digits", neurons=60)
@@ -57,7 +58,7 @@ def test_equals_the_float64_kernel_on_digits(name: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["mnist", "fashion-mnist"])
-@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_equals_the_float64_kernel_on_full_size_images(name: str, recipe: str, data_dir: Path) -> None:
     """N = 400 on four images of each data set; float32 has the same spikes there, and weights to 1e-5."""
     spec = load_network(name, recipe=recipe)

@@ -1,4 +1,4 @@
-"""The float path in PyTorch: a second opinion on what a network does, in real numbers.
+"""The float path in PyTorch: a second opinion on what every network does, in real numbers.
 
 It is written from docs/numerics.md, apart from the emulator: schedules, constants and random draws are computed
 here again from the spec. The order of a step, the windows, the comparison, the tie-break (largest margin, lowest
@@ -13,7 +13,7 @@ What it does not model, because a real number has none of it:
 - the accumulator, its guard bits and its saturation before the leak;
 - the 16 or 32 fraction bits of the constants of leak, trace, `theta` and normalisation, the scale of the windowed
   trace, the floor of the shift leak, the grid of the learning rate;
-- the saturation of the windowed count and of the exponential trace;
+- the saturation of the windowed count and of the exponential traces;
 - stochastic rounding and every other random bit of a cut;
 - saturation counts and register ranges.
 

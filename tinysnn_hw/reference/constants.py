@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tinysnn_hw.errors import SpecError
-from tinysnn_hw.spec.network import NetworkSpec
+from tinysnn_hw.spec.network import InhibitorySpec, NetworkSpec
 
 # What one batch must share: it decides shapes, or which statements run.
 _SHARED: tuple[tuple[str, Callable[[NetworkSpec], object]], ...] = (
@@ -21,6 +21,9 @@ _SHARED: tuple[tuple[str, Callable[[NetworkSpec], object]], ...] = (
     ("learning.rule", lambda spec: spec.learning.rule),
     ("learning.learners", lambda spec: spec.learning.learners),
     ("learning.trace", lambda spec: spec.learning.trace),
+    ("learning.trace_mode", lambda spec: spec.learning.trace_mode),
+    ("learning.soft_bounds", lambda spec: spec.learning.soft_bounds),
+    ("inhibition.kind", lambda spec: spec.inhibition.kind),
 )
 
 
@@ -48,6 +51,10 @@ class Constants:
         bool: whether `theta` falls after an image.
     full : Tensor
         [B, n_windows]: what a full-rate pixel's windowed count is at each update.
+    excitation, inhibitory_factor, inhibitory_v_th, inhibitory_v_reset, inhibitory_refractory : Tensor
+        Of the inhibitory neurons; 0 in networks without them.
+    n_essential : Tensor
+        Spikes after which a neuron's weights change in pair-wise learning.
     index : Tensor
         int64 [N]: the neurons' numbers.
     nobody : Tensor
@@ -71,10 +78,18 @@ class Constants:
     full: Tensor
     w_max: Tensor
     weight_sum: Tensor
+    excitation: Tensor
+    inhibitory_factor: Tensor
+    inhibitory_v_th: Tensor
+    inhibitory_v_reset: Tensor
+    inhibitory_refractory: Tensor
+    n_essential: Tensor
     index: Tensor
     nobody: Tensor
     leaks_by_step: bool
     window_trace: bool
+    layer: bool
+    pairwise: bool
 
     @property
     def spec(self) -> NetworkSpec:
@@ -96,6 +111,9 @@ def constants_of(specs: Sequence[NetworkSpec], like: Tensor) -> Constants:
 
     def column(value: Callable[[NetworkSpec], float]) -> Tensor:
         return like.new_tensor([[value(spec)] for spec in specs])
+
+    def layer(value: Callable[[InhibitorySpec], float]) -> Tensor:
+        return column(lambda s: 0.0 if s.inhibitory is None else value(s.inhibitory))
 
     return Constants(
         specs=tuple(specs),
@@ -129,10 +147,18 @@ def constants_of(specs: Sequence[NetworkSpec], like: Tensor) -> Constants:
         full=like.new_tensor([full_counts(spec) for spec in specs]),
         w_max=column(lambda s: s.learning.w_max),
         weight_sum=column(lambda s: math.inf if s.learning.weight_sum is None else s.learning.weight_sum),
+        excitation=layer(lambda n: n.excitation),
+        inhibitory_factor=layer(lambda n: math.exp(-1.0 / n.tau_mem)),
+        inhibitory_v_th=layer(lambda n: n.v_th),
+        inhibitory_v_reset=layer(lambda n: n.v_reset),
+        inhibitory_refractory=layer(lambda n: n.refractory),
+        n_essential=column(lambda s: s.learning.n_essential),
         index=torch.arange(specs[0].network.neurons, device=like.device),
         nobody=torch.full((len(specs), 1), -1, device=like.device),
         leaks_by_step=any(spec.neuron.leak == "subtract" for spec in specs),
         window_trace=specs[0].learning.trace == "window",
+        layer=specs[0].inhibition.kind == "layer",
+        pairwise=specs[0].learning.rule == "pairwise",
     )
 
 
@@ -163,8 +189,17 @@ def full_counts(spec: NetworkSpec) -> list[int]:
 
 def eta(spec: NetworkSpec, piece: int) -> float:
     """Return the learning rate of a piece of the training."""
+    return _scheduled(spec, piece, spec.learning.eta_start, spec.learning.eta_end)
+
+
+def eta_pre(spec: NetworkSpec, piece: int) -> float:
+    """Return the rate of depression of a piece of the training; 0 without depression."""
+    start, end = spec.learning.eta_pre_start, spec.learning.eta_pre_end
+    return 0.0 if start is None or end is None else _scheduled(spec, piece, start, end)
+
+
+def _scheduled(spec: NetworkSpec, piece: int, start: float, end: float) -> float:
     learning = spec.learning
-    start, end = learning.eta_start, learning.eta_end
     a = piece / (learning.schedule_pieces - 1) if learning.schedule_pieces > 1 else 0.0
     match learning.eta_schedule:
         case "geometric":

@@ -34,6 +34,12 @@ class Registers:
         [B, n_inputs].
     learned : Tensor
         bool [B, n_neurons]: columns that learned in this image.
+    spiked : Tensor
+        [B, n_neurons]: 1 for the neuron that fired in the last step.
+    x_post : Tensor
+        [B, n_neurons]: post-synaptic trace of pair-wise learning.
+    v_inh, inhibitory_held_until, inhibitory_spiked : Tensor
+        [B, n_neurons]: the same of the inhibitory neurons, in networks that have them.
     """
 
     v_mem: Tensor
@@ -43,6 +49,11 @@ class Registers:
     x_pre: Tensor
     c_pre: Tensor
     learned: Tensor
+    spiked: Tensor
+    x_post: Tensor
+    v_inh: Tensor
+    inhibitory_held_until: Tensor
+    inhibitory_spiked: Tensor
 
 
 def onset(state: ReferenceState) -> Registers:
@@ -58,6 +69,11 @@ def onset(state: ReferenceState) -> Registers:
         x_pre=of_inputs,
         c_pre=of_inputs,
         learned=of_neurons.to(torch.bool),
+        spiked=of_neurons,
+        x_post=of_neurons,
+        v_inh=of_neurons,
+        inhibitory_held_until=of_neurons - 1.0,
+        inhibitory_spiked=of_neurons,
     )
 
 
@@ -111,7 +127,7 @@ def step(
     driven : Tensor
         [B, n_neurons], this step's part of `drive`.
     inhibition : Tensor
-        [B, 1].
+        [B, 1]; 0 where inhibitory neurons do it.
     learn : bool
         Training.
     """
@@ -125,14 +141,14 @@ def step(
     best = margin.amax(dim=1, keepdim=True)
     if not v.is_cuda and best.max().item() < 0.0:
         # Asking costs a GPU more than the rest of the step.
-        r.v_mem = v
+        r.v_mem, r.spiked = v, torch.zeros_like(v)
         return Fired(c.nobody, margin, free)
     spike = (best >= 0.0).to(v.dtype)
     winner = margin.argmax(dim=1, keepdim=True)  # the first of equals
     won = torch.zeros_like(v).scatter_(1, winner, spike)
     # Without a spike nothing is subtracted, and the floor, which is not above rest or v_reset, changes nothing.
     v = torch.maximum(v - inhibition * spike, c.v_floor)
-    r.v_mem = torch.lerp(c.v_reset, v, free - won)
+    r.v_mem, r.spiked = torch.lerp(c.v_reset, v, free - won), won
     r.held_until = torch.lerp(r.held_until, t + c.refractory, won)
     r.n_post = r.n_post + won
     if learn:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tinysnn_hw.errors import SpecError
-from tinysnn_hw.reference.constants import Constants, constants_of, eta, inhibition
+from tinysnn_hw.reference.constants import Constants, constants_of, eta, eta_pre, inhibition
 from tinysnn_hw.reference.dynamics import (
     Fired,
     Registers,
@@ -22,13 +22,14 @@ from tinysnn_hw.reference.dynamics import (
     onset,
     step,
 )
-from tinysnn_hw.reference.spikes import Rasters, Window, feed_of
+from tinysnn_hw.reference.pairwise import decay_post, inhibitory_step, learn_pairs, mark_post
+from tinysnn_hw.reference.spikes import Rasters, SpikeFeed, Window, feed_of
 from tinysnn_hw.reference.state import ReferenceState, Specs, spec_list
 from tinysnn_hw.spec.network import NetworkSpec
 
 PHASES = ("train", "label", "test")
 
-_ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations")
+_COUNTED = ("updates", "normalizations", "inhibitory_spikes", "depressions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,13 @@ class ReferenceResult:
         Output spikes.
     activity : dict of str to int64[B]
         ``input_spikes``, ``output_spikes``, ``updates`` (one per learner and window), ``normalizations`` (one per
-        column).
+        column), ``inhibitory_spikes``, ``depressions`` (synapses that depression concerns).
     trace : dict of str to array
         With ``record``, every register at the end of every step, [B, image, step, index]: `v_mem`, `v_th`, `theta`,
-        `refractory_count`, and in training `n_post`, `n_window`, `x_pre`, `c_pre`; ``margin``, ``v_mem - v_th`` when
-        neurons are compared (-inf: held); ``winner`` [B, image, step], -1 for none; in training ``weight`` after every
-        image [B, image, input, neuron] and ``weight_window`` after every window [B, image, window, input, neuron].
+        `refractory_count`, in training `n_post`, `n_window`, `x_pre`, `c_pre`, and where the network has them `x_post`,
+        `v_inh`, `inhibitory_count`; ``margin``, ``v_mem - v_th`` when neurons are compared (-inf: held); ``winner``
+        [B, image, step], -1 for none; in training ``weight`` after every image [B, image, input, neuron] and
+        ``weight_window`` after every window [B, image, window, input, neuron].
     """
 
     counts: npt.NDArray[np.int64]
@@ -70,7 +72,8 @@ def run(
     Parameters
     ----------
     specs : NetworkSpec or sequence of NetworkSpec
-        One per network, or one for all. Values may differ; sizes, steps, windows, rule, learners and trace may not.
+        One per network, or one for all. Values may differ; sizes, steps, windows, rule, learners, trace and kind of
+        inhibition may not.
     raster : Raster or sequence of Raster
         One per network, or one for all.
     state : ReferenceState
@@ -104,32 +107,58 @@ def run(
         raise SpecError("the state has an effective threshold at or below neuron.v_reset; it must lie above")
     feed = feed_of(raster, networks, state.weight.device)
     learn = _check_phase(phase, first, feed.n_images, n_presentations)
-    result = _Collector(c, feed.n_images, learn, record)
-    result.activity["input_spikes"][:] = feed.input_spikes()
+    result = _Collector(c, feed, learn, record)
     window = networks[0].learning.update_steps
     times = torch.arange(n_steps, device=state.weight.device, dtype=state.weight.dtype)
     for image in range(feed.n_images):
-        rates = _rates(c, first + image, n_presentations) if learn else None
-        strength = rates[1] if rates else _column(c, lambda spec: spec.inhibition.strength)
+        rates = _Rates.of(c, first + image if learn else None, n_presentations)
         r = onset(state)
         for begin in range(0, n_steps, window):
-            events = feed.window(image, begin, min(begin + window, n_steps))
+            end = min(begin + window, n_steps)
+            events = feed.window(image, begin, end)
+            # With inhibitory neurons a spike needs one step from neuron to neuron, from the inputs too.
+            arriving = feed.window(image, begin - 1, end - 1) if c.layer else events
             # Weights stand still within a window, so the currents of all its steps are known at its start.
-            driven = drive(c, events.currents(state.weight))
+            driven = drive(c, arriving.currents(state.weight))
             onset_x_pre = r.x_pre
-            for k in range(events.n_steps):
-                fired = step(c, state, r, times[begin + k], driven[:, k], strength, learn=learn)
-                ends = k + 1 == window
-                if learn and not c.window_trace and (ends or record):
-                    r.x_pre = decayed_trace(c, onset_x_pre, events, k + 1)
-                if rates and ends:
-                    result.learned("updates", learn_window(c, state, r, rates[0], events, begin // window))
-                    result.window(state)
-                result.step(state, r, times[begin + k], fired)
+            for k, t in enumerate(times[begin:end]):
+                if c.pairwise and learn:
+                    decay_post(c, r)
+                if c.layer:
+                    inhibitory_step(c, r, t, rates.inhibition)
+                    result.inhibitory(r)
+                fired = step(c, state, r, t, driven[:, k], rates.direct, learn=learn)
+                if c.pairwise and learn:
+                    mark_post(c, r)
+                if learn:
+                    ends = k + 1 == window
+                    if not c.window_trace and (ends or record):
+                        r.x_pre = decayed_trace(c, onset_x_pre, events, k + 1)
+                    if ends:
+                        _learn(c, state, r, rates, events, begin // window, result)
+                result.step(state, r, t, fired)
         if learn:
-            result.learned("normalizations", finish_image(c, state, r))
+            result.count("normalizations", finish_image(c, state, r).sum(dim=1))
         result.image(state, r)
     return result.result()
+
+
+def _learn(
+    c: Constants,
+    state: ReferenceState,
+    r: Registers,
+    rates: _Rates,
+    events: Window,
+    u: int,
+    result: _Collector,
+) -> None:
+    if c.pairwise:
+        columns, depressed = learn_pairs(c, state, r, rates.eta, rates.eta_pre, events)
+        result.count("depressions", depressed)
+    else:
+        columns = learn_window(c, state, r, rates.eta, events, u)
+    result.count("updates", columns.sum(dim=1))
+    result.window(state)
 
 
 def _check_phase(phase: str, first: int, n_images: int, n_presentations: int | None) -> bool:
@@ -146,40 +175,58 @@ def _check_phase(phase: str, first: int, n_images: int, n_presentations: int | N
     return True
 
 
-def _column(c: Constants, value: Callable[[NetworkSpec], float]) -> Tensor:
-    return c.v_th.new_tensor([[value(spec)] for spec in c.specs])
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """What the schedules give an image, each [B, 1]; ``direct`` is the inhibition that a spike itself exerts."""
 
+    eta: Tensor
+    eta_pre: Tensor
+    inhibition: Tensor
+    direct: Tensor
 
-def _rates(c: Constants, presentation: int, n_presentations: int | None) -> tuple[Tensor, Tensor]:
-    """Return learning rate and inhibition of a training presentation, each [B, 1]."""
-    assert n_presentations is not None
+    @classmethod
+    def of(cls, c: Constants, presentation: int | None, n_presentations: int | None) -> _Rates:
+        """Return the rates of a training presentation, or for None those of labelling and test."""
 
-    def piece(spec: NetworkSpec) -> int:
-        return presentation * spec.learning.schedule_pieces // n_presentations
+        def column(value: Callable[[NetworkSpec, int], float]) -> Tensor:
+            if presentation is None or n_presentations is None:
+                return torch.zeros_like(c.v_th)
+            pieces = [presentation * spec.learning.schedule_pieces // n_presentations for spec in c.specs]
+            return c.v_th.new_tensor([[value(*pair)] for pair in zip(c.specs, pieces, strict=True)])
 
-    return _column(c, lambda spec: eta(spec, piece(spec))), _column(
-        c, lambda spec: inhibition(spec, piece(spec))
-    )
+        if presentation is None:
+            strength = c.v_th.new_tensor([[spec.inhibition.strength] for spec in c.specs])
+        else:
+            strength = column(inhibition)
+        return cls(
+            column(eta), column(eta_pre), strength, torch.zeros_like(strength) if c.layer else strength
+        )
 
 
 def decayed_trace(c: Constants, x_pre: Tensor, events: Window, n_steps: int) -> Tensor:
     """Return `x_pre` after the first ``n_steps`` steps of a window, from its value [B, n_inputs] before them."""
+    if c.spec.learning.trace_mode == "set":
+        # Of pair-wise learning, whose windows are single steps.
+        return torch.where(events.counts(x_pre) > 0.0, 1.0, x_pre * c.trace_factor)
     return x_pre * c.trace_factor**n_steps + events.decayed_counts(c.trace_factor, n_steps)
 
 
 class _Collector:
     """Counts, activity and, when asked, the registers of a run."""
 
-    def __init__(self, c: Constants, n_images: int, learn: bool, record: bool) -> None:
-        self.c, self.n_images, self.train, self.record = c, n_images, learn, record
+    def __init__(self, c: Constants, feed: SpikeFeed, learn: bool, record: bool) -> None:
+        self.c, self.train, self.record = c, learn, record
+        self.n_images, self.input_spikes = feed.n_images, feed.input_spikes()
         self.counts: list[Tensor] = []
-        self.activity = {name: np.zeros(c.n_networks, np.int64) for name in _ACTIVITY}
-        self.updates = {name: c.index.new_zeros(c.n_networks) for name in ("updates", "normalizations")}
+        self.totals = {name: c.index.new_zeros(c.n_networks) for name in _COUNTED}
         self.kept: dict[str, list[Tensor]] = {}
 
-    def learned(self, what: str, columns: Tensor) -> None:
-        """Count columns, bool [B, n_neurons]."""
-        self.updates[what] += columns.sum(dim=1)
+    def count(self, what: str, amount: Tensor) -> None:
+        """Add an amount of each network, [B]."""
+        self.totals[what] += amount.to(torch.int64)
+
+    def inhibitory(self, r: Registers) -> None:
+        self.count("inhibitory_spikes", r.inhibitory_spiked.sum(dim=1))
 
     def _keep(self, **tensors: Tensor) -> None:
         if self.record:
@@ -202,6 +249,11 @@ class _Collector:
         )
         if self.train:
             self._keep(n_post=r.n_post, n_window=r.n_window, x_pre=r.x_pre, c_pre=r.c_pre)
+        if self.train and self.c.pairwise:
+            self._keep(x_post=r.x_post)
+        if self.c.layer:
+            count = (r.inhibitory_held_until - t).clamp(min=0.0)
+            self._keep(v_inh=r.v_inh, inhibitory_count=count)
 
     def image(self, state: ReferenceState, r: Registers) -> None:
         self.counts.append(r.n_post)
@@ -210,9 +262,11 @@ class _Collector:
 
     def result(self) -> ReferenceResult:
         counts = torch.stack(self.counts, dim=1).cpu().numpy().astype(np.int64)
-        self.activity["output_spikes"][:] = counts.sum(axis=(1, 2))
-        for name, total in self.updates.items():
-            self.activity[name][:] = total.cpu().numpy()
+        activity = {
+            "input_spikes": np.array(self.input_spikes, np.int64),
+            "output_spikes": counts.sum(axis=(1, 2)),
+        }
+        activity |= {name: total.cpu().numpy() for name, total in self.totals.items()}
         trace = {}
         for name, tensors in self.kept.items():
             course = torch.stack(tensors, dim=1).cpu()
@@ -221,4 +275,4 @@ class _Collector:
             trace[name] = course.reshape(shape).numpy()
         if "weight" in trace:
             trace["weight"] = trace["weight"][:, :, 0]
-        return ReferenceResult(counts, self.activity, trace)
+        return ReferenceResult(counts, activity, trace)

@@ -81,8 +81,9 @@ class SpikeFeed:
         return events * (self.n_networks // len(events))
 
     def window(self, image: int, begin: int, end: int) -> Window:
-        """Return the events of steps ``begin`` to ``end - 1`` of an image."""
-        bounds = [raster.offsets[image, begin : end + 1] for raster in self.rasters]
+        """Return the events of steps ``begin`` to ``end - 1`` of an image; a step before the image has none."""
+        steps = np.arange(begin, end + 1).clip(min=0)
+        bounds = [raster.offsets[image, steps] for raster in self.rasters]
         inputs = [raster.inputs[b[0] : b[-1]] for raster, b in zip(self.rasters, bounds, strict=True)]
         starts = np.stack([b[:-1] - b[0] for b in bounds])
         lengths = np.array([len(events) for events in inputs])
