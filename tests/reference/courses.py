@@ -25,8 +25,8 @@ class TracedOracle(Oracle):
         self.fault, self.image = fault, 0
         self.weight_window: list[list[list[int]]] = []
 
-    def _learn(self, u: int) -> None:
-        super()._learn(u)
+    def _learn(self, u: int, step_events: Any) -> None:
+        super()._learn(u, step_events)
         if self.fault and self.fault.register == "weight" and self.fault.place == (self.image, u):
             self.weight[self.fault.index % len(self.inputs)][self.fault.index % len(self.neurons)] += (
                 self.fault.lsb
