@@ -1,12 +1,13 @@
 """Inhibitory neurons and pair-wise learning, oracle beside reference: with wide words the same spikes, within bounds.
 
 The constants are exact in these networks (decays have 16 fraction bits, everything else 6) and columns are not
-normalised, so cuts are nearly the only errors. With ``u`` the LSB of 2**-40 of every register, ``T`` steps of an image,
-``n`` events in the busiest step, ``P`` steps of all images and ``d`` the decay of traces, a trace is at most ``u / (1 - d)``
-off. An update moves a weight by ``eta x m`` with ``m`` at most ``w_max``; soft bounds, here with traces of at most 1, shrink
-what was off before. So an update adds at most one LSB and ``w_max u / (1 - d)``, and a weight has at most two per step:
-``E_w = 2 P u (1 + w_max / (1 - d))``. A membrane collects that in every step, and two cuts: ``E_v = T (n E_w + 2 u)``, an
-inhibitory one ``T u``. `theta` and `v_th` are cut once per spike and image, and the decay of `theta` has 32 fraction bits.
+normalised, so cuts are nearly the only errors. Let ``u`` be the LSB of 2**-40 of every register, ``T`` the steps of an
+image, ``n`` the events in the busiest step, ``P`` the steps of all images and ``d`` the decay of traces. A trace is at
+most ``u / (1 - d)`` off. An update moves a weight by ``eta x m`` with ``m`` at most ``w_max``; soft bounds, here with
+traces of at most 1, shrink what was off before. So an update adds at most one LSB and ``w_max u / (1 - d)``, and a weight
+has at most two per step: ``E_w = 2 P u (1 + w_max / (1 - d))``. A membrane collects that in every step, and two cuts:
+``E_v = T (n E_w + 2 u)``, an inhibitory one ``T u``. `theta` and `v_th` are cut once per spike and image, and the decay
+of `theta` has 32 fraction bits.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def pairwise_case(rng: Random, *, layer: bool) -> Case:
     values["learning"] |= {
         "rule": "pairwise", "learners": "spikers", "update_steps": 1, "potentiation": "constant",
         "trace": "exponential",
-        "eta_pre_start": 3 / 64, "eta_pre_end": 3 / 64, "soft_bounds": mode == "set" and some((True, False)), "weight_sum": None,
+        "eta_pre_start": 3 / 64, "eta_pre_end": 3 / 64, "soft_bounds": mode == "set" and some((True, False)),
+        "weight_sum": None,
         "n_essential": some((0, 0, 2)), "trace_mode": mode,
     }  # fmt: skip
     if layer:
