@@ -4,7 +4,7 @@ The constants are exact in these networks (decays have 16 fraction bits, everyth
 normalised, so cuts are nearly the only errors. Let ``u`` be the LSB of 2**-40 of every register, ``T`` the steps of an
 image, ``n`` the events in the busiest step, ``P`` the steps of all images and ``d`` the decay of traces. A trace is at
 most ``u / (1 - d)`` off. An update moves a weight by ``eta x m`` with ``m`` at most ``w_max``; soft bounds, here with
-traces of at most 1, shrink what was off before. So an update adds at most one LSB and ``w_max u / (1 - d)``, and a weight
+traces of at most 1, shrink what was off before. So an update adds at most one LSB and ``w_max u / (1 - d)``; a weight
 has at most two per step: ``E_w = 2 P u (1 + w_max / (1 - d))``. A membrane collects that in every step, and two cuts:
 ``E_v = T (n E_w + 2 u)``, an inhibitory one ``T u``. `theta` and `v_th` are cut once per spike and image, and the decay
 of `theta` has 32 fraction bits.
