@@ -36,3 +36,11 @@ class DataNotFoundError(TinySnnError, FileNotFoundError):
 
 class ModelFileError(TinySnnError, ValueError):
     """A saved model is missing, cut short, altered or of another version."""
+
+
+class BackendUnavailableError(TinySnnError, RuntimeError):
+    """A back end or device was asked for by name and cannot run on this machine."""
+
+
+class MissingPackageError(TinySnnError, ImportError):
+    """An optional package is not installed; the message has the line that installs it."""
