@@ -29,6 +29,7 @@ from harness import REPEATS, Row, Sample, machine, number, pin, table
 from networks import ENCODERS, NETWORKS, Prepared, images_per_repeat, measure
 
 from tinysnn_hw.data import Raster, load_dataset
+from tinysnn_hw.engine.params import ACTIVITY
 from tinysnn_hw.fixed import Rounding
 
 
@@ -52,8 +53,8 @@ def events_of(raster: Raster, activity: Sequence[int] | None) -> Events:
     ]
     columns = 0.0
     if activity is not None:
-        _, _, updates, normalizations = (int(count) for count in activity)
-        columns = (updates + normalizations) / raster.n_images
+        counted = dict(zip(ACTIVITY, activity, strict=True))
+        columns = int(counted["updates"] + counted["normalizations"]) / raster.n_images
     return Events(raster.n_steps, raster.n_events / raster.n_images, float(np.mean(active)), columns)
 
 

@@ -17,8 +17,7 @@ from tinysnn_hw.data.encode import EncodingTables, encode, encoding_tables
 from tinysnn_hw.engine import initial_float_state, initial_state, lower, open_session
 from tinysnn_hw.spec import NetworkSpec, load_network
 
-NETWORKS = ("tinysnn-wta", "tinysnn")
-ENCODERS = {"renewal": "poisson"}
+ENCODERS = {"renewal": "poisson", "pooled": "pooled"}
 """Encoders named in the tables, the default first, and the value of `encoding.train_spikes` that selects each."""
 DEFAULT_ENCODER = next(iter(ENCODERS))
 LOAD: dict[str, Any] = {
@@ -31,6 +30,9 @@ LOAD: dict[str, Any] = {
     "formats.v_th.format": "s8.8",
 }
 """The stated load: 350 steps, 63.75 Hz, shift leak, 16-bit state, 7 updates and normalisation per image."""
+PAIRWISE = ("baseline", "sl-stdp")
+"""Networks that learn at every spike, so that the load's window means nothing to them."""
+NETWORKS = ("tinysnn-wta", "tinysnn", *PAIRWISE)
 WIDE = {"neuron.leak": "multiply", "formats.v_mem.format": "s10.16", "formats.v_th.format": "s8.8"}
 """On top of the load: multiplicative leak and 32-bit lanes."""
 
@@ -51,6 +53,8 @@ class Prepared:
 
     def __post_init__(self) -> None:
         settings = dict(self.settings)
+        if self.name in PAIRWISE:
+            settings.pop("learning.update_steps", None)
         if not self.recipe:
             for phase in ("train", "inference"):
                 settings[f"encoding.{phase}_spikes"] = ENCODERS[self.encoder]

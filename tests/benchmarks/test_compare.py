@@ -167,7 +167,7 @@ def test_the_bound_is_the_sum_of_its_parts(load) -> None:
     )  # fmt: skip
     offsets = np.array([[0, 2, 2, 3], [3, 3, 5, 5]], np.int64)
     raster = Raster(5, 3, offsets, np.array([0, 3, 3, 1, 2], np.uint16))
-    events = limits.events_of(raster, [5, 1, 3, 1])
+    events = limits.events_of(raster, [5, 1, 3, 1, 0, 0])
     assert (events.steps, events.inputs, events.active_inputs, events.columns) == (3, 2.5, 2.0, 2.0)
     bound = limits.bound_of(events, 40, 5, True, measured)
     # 40 neurons fill 64 lanes; 2 different rows are 128 bytes, which fit L2.

@@ -35,9 +35,10 @@ def compiled(kernel: Any, *arguments: Any) -> str:
     [
         (kernels.saturate_reals, (REALS, OUT, 1.0, -1.0, 1.0, 9.0, 2), False),
         (kernels.cut_reals, (REALS, OUT, 1.0, -1.0, 1.0, 9.0, 2, 0, 0, None, 32), True),
-        (kernels.cut_integers, (RAW, OUT, 3, 2**62, -128, 127, 8, True, 2, 0, 0, None, 32), True),
+        (kernels.saturate_halfwords, (RAW, OUT, 3, 4, 0, -128, 127), False),
+        (kernels.cut_words, (RAW, OUT, 3, (4, 0, 0), -128, 127, 0, None, 32), True),
     ],
-    ids=["saturate_reals", "cut_reals", "cut_integers"],
+    ids=["saturate_reals", "cut_reals", "saturate_halfwords", "cut_words"],
 )
 def test_kernel_writes_and_hashes_vectors(kernel: Any, arguments: tuple[Any, ...], hashes: bool) -> None:
     code = compiled(kernel, *arguments)

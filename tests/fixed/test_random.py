@@ -100,6 +100,9 @@ def test_purposes_are_pinned() -> None:
         "TEST_PHASES": 6,
         "INITIAL_WEIGHTS": 7,
         "SHUFFLE": 8,
+        "TRAIN_POOL": 9,
+        "LABEL_POOL": 10,
+        "TEST_POOL": 11,
         "ROUND_WEIGHT": 16,
         "ROUND_V_MEM": 17,
         "ROUND_V_TH": 18,
@@ -107,8 +110,13 @@ def test_purposes_are_pinned() -> None:
         "ROUND_X_PRE": 20,
         "ROUND_NORMALIZE": 21,
         "ROUND_ARRAY": 22,
+        "ROUND_X_POST": 23,
+        "ROUND_DEPRESSED": 24,
+        "ROUND_V_INH": 25,
         "ROUND_V_MEM_LABEL": 49,
+        "ROUND_V_INH_LABEL": 57,
         "ROUND_V_MEM_TEST": 81,
+        "ROUND_V_INH_TEST": 89,
     }
 
 

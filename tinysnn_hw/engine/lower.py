@@ -25,7 +25,7 @@ from tinysnn_hw.engine.schedule import (
 )
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.format import Format
-from tinysnn_hw.fixed.modes import Overflow
+from tinysnn_hw.fixed.modes import Overflow, rounding_bias
 from tinysnn_hw.spec.network import NetworkSpec
 from tinysnn_hw.spec.registers import register_formats
 
@@ -186,8 +186,8 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         th_rand_bits=fm.v_th.rand_bits,
         th_base=named_constant("neuron.v_th", neuron.v_th, th_frac),
         th_cut_shift=th_frac - th.frac_bits,
-        th_bias0=P.rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[0],
-        th_bias2=P.rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[2],
+        th_bias0=rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[0],
+        th_bias2=rounding_bias(fm.v_th.rounding, th_frac - th.frac_bits)[2],
         theta_sum_shift=th_frac - theta.frac_bits,
         theta_plus=named_constant("neuron.theta_plus", neuron.theta_plus, th_frac),
         theta_min=theta.raw_min,

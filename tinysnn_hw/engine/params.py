@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tinysnn_hw.fixed.modes import Rounding
-
 LEAK_NONE, LEAK_SHIFT, LEAK_MULTIPLY, LEAK_SUBTRACT = range(4)
 RULE_POTENTIATE, RULE_ATTRACT, RULE_PAIRWISE = range(3)
 LEARN_SPIKERS, LEARN_WINNER = range(2)
@@ -36,24 +34,6 @@ ACTIVITY = (
 
 INIT_PRESENTATION = 0xFFFFFFFF
 """Presentation number of the normalisation of the initial weights."""
-
-
-def rounding_bias(rounding: int, shift: int) -> tuple[int, int, int]:
-    """Return ``(b0, b1, b2)``: a mode adds ``b0 + (sign & b1) + ((n >> shift) & b2)`` before the shift.
-
-    Stochastic rounding adds its random bits instead; its three terms are 0.
-    """
-    if shift <= 0:
-        return 0, 0, 0
-    half = 1 << (shift - 1)
-    return {
-        Rounding.FLOOR: (0, 0, 0),
-        Rounding.TO_ZERO: (0, 2 * half - 1, 0),
-        Rounding.NEAREST: (half, 0, 0),
-        Rounding.NEAREST_AWAY: (half, -1, 0),
-        Rounding.NEAREST_EVEN: (half - 1, 0, 1),
-        Rounding.STOCHASTIC: (0, 0, 0),
-    }[Rounding(rounding)]
 
 
 class MembraneParams(NamedTuple):

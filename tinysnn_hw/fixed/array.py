@@ -16,7 +16,7 @@ from tinysnn_hw.fixed import kernels
 from tinysnn_hw.fixed.checks import checked_int, checked_out, checked_raw, checked_reals, element
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.lfsr import LFSR
-from tinysnn_hw.fixed.modes import Overflow, Rounding
+from tinysnn_hw.fixed.modes import Overflow, Rounding, rounding_bias
 from tinysnn_hw.fixed.random import Purpose, prefix2
 from tinysnn_hw.fixed.ranges import RangeRecord
 
@@ -258,12 +258,28 @@ def requantize(
     bound = max(_SIZE_MAX >> max(-shift, 0), 1)
     limits = fmt_to.raw_min, fmt_to.raw_max, fmt_to.width, fmt_to.signed
     modes = int(rounding), int(overflow)
+    symmetric = fmt_to.signed and overflow is Overflow.SATURATE_SYMMETRIC
+    # Words of 16 bits, shifted and biased, fit 32-bit lanes.
+    narrow = (
+        values.dtype.itemsize <= 2 and fmt_to.width <= 31 and -14 <= shift <= 29 and values.size < 1 << 31
+    )
 
     def cut(n: int) -> tuple[int, int]:
         """Cut the first n values."""
         part = values[:n]
+        if narrow and overflow is not Overflow.WRAP:
+            low = -fmt_to.raw_max if symmetric else fmt_to.raw_min
+            bits = rand_bits if rounding is Rounding.STOCHASTIC else 0
+            bias = rounding_bias(rounding, shift)
+            return kernels.cut_words(part, flat, shift, bias, low, fmt_to.raw_max, prefix, words, bits)
         return kernels.cut_integers(part, flat, shift, bound, *limits, *modes, prefix, words, rand_bits)
 
+    half, by_sign, parity = rounding_bias(rounding, shift)
+    plain = overflow in _SATURATING and rounding is not Rounding.STOCHASTIC and not stats
+    if plain and by_sign == 0 and values.dtype == np.int16 and 0 <= shift <= 14:
+        ends = (-fmt_to.raw_max if symmetric else fmt_to.raw_min), fmt_to.raw_max
+        kernels.saturate_halfwords(values, flat, shift, half, parity, *ends)
+        return _result(target, flat, 0, 0, stats)
     below, above = cut(values.size)
     if overflow is Overflow.ERROR and below + above:
         _refuse_overflow(source_raw, "raw", fmt_to, lambda n: sum(cut(n)))

@@ -16,7 +16,7 @@ Reals are cut in float64 (IEEE 754, subnormals included), because each of these 
    difference that is an integer in ``[0, 2**w)``.
 """
 
-# mypy: disable-error-code="no-any-return, untyped-decorator"
+# mypy: disable-error-code="call-arg, no-any-return, untyped-decorator"
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ from tinysnn_hw.fixed.scalar import (
     overflow_side,
     round_shift,
 )
+from tinysnn_hw.fixed.words import arithmetic_right, left, logical_right
 
-__all__ = ["cut_integers", "cut_reals", "saturate_reals"]
+__all__ = ["cut_integers", "cut_reals", "cut_words", "saturate_halfwords", "saturate_reals"]
 
 ALL_INTEGERS = 2.0**52
 """Float64 of this size and more are integers."""
@@ -172,6 +173,66 @@ def cut_reals(
         n_above += rounded > high
         out[i] = _to_bits(_fit_real(rounded, low, high, modulus, inverse, overflow))
     return refused, n_below, n_above
+
+
+@njit(cache=True)
+def saturate_halfwords(
+    raw: NDArray[np.int16], out: NDArray[Any], shift: int, half: int, parity: int, low: int, high: int
+) -> None:
+    """Write the rounded and saturated ``raw * 2**-shift`` in 16-bit lanes, twice as many as `cut_words` has.
+
+    For modes that do not look at the sign, without counters; ``shift`` is 0 to 14, ``half`` and ``parity`` are the
+    outer terms of `modes.rounding_bias`.  What rounding adds is computed from the fraction alone, so that no sum
+    passes 16 bits.
+    """
+    i16 = np.int16
+    drop, mask = i16(shift), i16((1 << shift) - 1)
+    added, odd = i16(half), i16(parity)
+    least, most = i16(max(low, -(1 << 15))), i16(min(high, (1 << 15) - 1))
+    for i in range(raw.size):
+        n = i16(raw[i])
+        whole: Any = arithmetic_right(n, drop)
+        extra = i16(added + i16(whole & odd))
+        rounded = i16(whole + arithmetic_right(i16(i16(n & mask) + extra), drop))
+        out[i] = min(max(rounded, least), most)
+
+
+@njit(cache=True)
+def cut_words(
+    raw: NDArray[Any],
+    out: NDArray[Any],
+    shift: int,
+    bias: tuple[int, int, int],
+    low: int,
+    high: int,
+    prefix: int,
+    words: NDArray[np.uint32] | None,
+    rand_bits: int,
+) -> tuple[int, int]:
+    """Write the cut of ``raw`` by a saturating mode in 32-bit lanes; return (number below, number above the range).
+
+    Every sum must fit 32 bits.  ``bias`` is `modes.rounding_bias`; stochastic rounding has ``rand_bits`` above 0 and
+    takes its words as in `cut_reals`.  64-bit lanes have no arithmetic shift before AVX-512.
+    """
+    i32 = np.int32
+    drop, lift = i32(max(shift, 0)), np.uint32(max(-shift, 0))
+    positive, negative, parity = i32(bias[0]), i32(bias[0] + bias[1]), i32(bias[2])
+    least, most = i32(low), i32(high)
+    bits = min(rand_bits, max(shift, 0))
+    unused, above_bits = np.uint32(min(32 - bits, 31)), np.uint32(max(shift, 0) - bits)
+    n_below, n_above = i32(0), i32(0)
+    for i in range(raw.size):
+        n = i32(left(np.uint32(raw[i]), lift))
+        if bits > 0:
+            word = chain(prefix, np.uint32(i)) if words is None else words[i]
+            extra = i32(left(logical_right(word, unused), above_bits))
+        else:
+            extra = i32((negative if n < i32(0) else positive) + i32(arithmetic_right(n, drop) & parity))
+        n = arithmetic_right(i32(n + extra), drop)
+        n_below = i32(n_below + i32(n < least))
+        n_above = i32(n_above + i32(n > most))
+        out[i] = min(max(n, least), most)
+    return n_below, n_above  # type: ignore[return-value]
 
 
 @njit(cache=True)

@@ -8,7 +8,7 @@ from typing import Self
 
 from tinysnn_hw.errors import FormatError
 
-__all__ = ["Overflow", "Rounding"]
+__all__ = ["Overflow", "Rounding", "rounding_bias"]
 
 
 class _Mode(IntEnum):
@@ -141,3 +141,21 @@ _AMBIGUOUS: dict[str, dict[str, str]] = {
     "Rounding": {"trunc": _TRUNC, "truncate": _TRUNC},
     "Overflow": {},
 }
+
+
+def rounding_bias(rounding: int, shift: int) -> tuple[int, int, int]:
+    """Return ``(b0, b1, b2)``: a mode adds ``b0 + (sign & b1) + ((n >> shift) & b2)`` before the shift.
+
+    Stochastic rounding adds its random bits instead; its three terms are 0.
+    """
+    if shift <= 0:
+        return 0, 0, 0
+    half = 1 << (shift - 1)
+    return {
+        Rounding.FLOOR: (0, 0, 0),
+        Rounding.TO_ZERO: (0, 2 * half - 1, 0),
+        Rounding.NEAREST: (half, 0, 0),
+        Rounding.NEAREST_AWAY: (half, -1, 0),
+        Rounding.NEAREST_EVEN: (half - 1, 0, 1),
+        Rounding.STOCHASTIC: (0, 0, 0),
+    }[Rounding(rounding)]

@@ -7,9 +7,9 @@ from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.generic import forget_theta
-from tinysnn_hw.engine.cpu.words import arithmetic_right, left, logical_right
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
+from tinysnn_hw.fixed.words import arithmetic_right, left, logical_right
 
 _STOCHASTIC = int(Rounding.STOCHASTIC)
 _ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
@@ -96,10 +96,10 @@ def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
         bits = min(syn.x_frac + syn.eta_frac, syn.w_rand_bits)
         down = np.uint32(32 - bits)
         up = np.uint32(syn.x_frac + syn.eta_frac - bits)
-        b0, b1, b2 = i32(0), i32(0), i32(0)
+        positive, negative, parity = i32(0), i32(0), i32(0)
     else:
         down, up = np.uint32(31), np.uint32(0)
-        b0, b1, b2 = i32(bias[0]), i32(bias[1]), i32(bias[2])
+        positive, negative, parity = i32(bias[0]), i32(bias[0] + bias[1]), i32(bias[2])
     # One draw per weight even where none is needed would cost time only; its bits are masked off.
     mask = i32(-1) if syn.w_rounding == _STOCHASTIC else i32(0)
     # The weight is drawn by a factor of 2**x_frac (attract) or by its x (Eq. 2), selected without a branch.
@@ -112,8 +112,7 @@ def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
         change = i32(factor * pull)
         whole = i32(w + arithmetic_right(change, shift))
         noise = i32(left(logical_right(chain(key, np.uint32(i)), down), up)) & mask
-        signed = b1 if whole < i32(0) else i32(0)
-        extra = i32(i32(b0 + signed) + i32(i32(whole & b2) + noise))
+        extra = i32((negative if whole < i32(0) else positive) + i32(i32(whole & parity) + noise))
         rounded = i32(w + arithmetic_right(i32(change + extra), shift))
         n_low = i32(n_low + i32(rounded < i32(0)))
         n_high = i32(n_high + i32(rounded > w_max))

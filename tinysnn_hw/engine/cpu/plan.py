@@ -10,7 +10,7 @@ import numpy as np
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.lower import largest_pull
 from tinysnn_hw.engine.params import MembraneParams, Params
-from tinysnn_hw.fixed.modes import Overflow, Rounding
+from tinysnn_hw.fixed.modes import Overflow, Rounding, rounding_bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,11 @@ def rounding_biases(p: Params) -> Biases:
     v_shift = p.mem.v_shift + (P.DECAY_BITS if p.mem.leak == P.LEAK_MULTIPLY else 0)
     multiply = p.thr.theta_forget == P.FORGET_MULTIPLY
     return Biases(
-        v_mem=P.rounding_bias(p.mem.v_rounding, v_shift),
-        weight=P.rounding_bias(p.syn.w_rounding, p.syn.x_frac + p.syn.eta_frac),
-        normalize=P.rounding_bias(p.syn.w_rounding, P.DECAY_BITS),
-        x_pre=P.rounding_bias(p.tra.x_rounding, P.DECAY_BITS),
-        theta=P.rounding_bias(
-            p.thr.theta_rounding, P.THETA_DECAY_BITS if multiply else p.thr.theta_sum_shift
-        ),
+        v_mem=rounding_bias(p.mem.v_rounding, v_shift),
+        weight=rounding_bias(p.syn.w_rounding, p.syn.x_frac + p.syn.eta_frac),
+        normalize=rounding_bias(p.syn.w_rounding, P.DECAY_BITS),
+        x_pre=rounding_bias(p.tra.x_rounding, P.DECAY_BITS),
+        theta=rounding_bias(p.thr.theta_rounding, P.THETA_DECAY_BITS if multiply else p.thr.theta_sum_shift),
     )
 
 

@@ -1,7 +1,7 @@
-"""Shifts of 32-bit words by a run-time amount.
+"""Shifts of words by a run-time amount, in the width of the word.
 
 Numba shifts in 64 bits, and LLVM cannot narrow a shift whose amount it does not know, so one such shift makes a
-whole vector loop run in lanes twice as wide.
+whole vector loop run in lanes two or four times as wide.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from numba.extending import intrinsic
 
 @intrinsic
 def arithmetic_right(typingctx, word, amount):
-    """Return int32 ``word >> amount``, 0 <= amount < 32."""
-    return types.int32(types.int32, types.int32), lambda _, builder, __, args: builder.ashr(*args)
+    """Return ``word >> amount`` of two int16 or two int32, 0 <= amount < width."""
+    return word(word, word), lambda _, builder, __, args: builder.ashr(*args)
 
 
 @intrinsic
