@@ -78,6 +78,7 @@ def excite(lay, key_image, t, j, v_inh, last, free_from, stats):
     for s in range(last[j] + 1, t + 1):
         n = v + (lay.excitation if s == t else 0)
         if n == 0:
+            v = np.int64(0)
             continue
         draw = chain(chain(key_image, np.uint32(s)), np.uint32(j))
         rounded = round_shift(n * lay.leak_mul, P.DECAY_BITS, lay.v_rounding, draw, lay.v_rand_bits)
