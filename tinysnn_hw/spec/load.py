@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -259,16 +259,16 @@ def _validate(values: dict[str, Any], file: Path) -> NetworkSpec:
     try:
         return NetworkSpec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(_explain(error, file)) from error
+        raise SpecError(explain(error, file, NetworkSpec)) from error
 
 
-def _explain(error: ValidationError, file: Path) -> str:
+def explain(error: ValidationError, file: Path, model: type[BaseModel]) -> str:
     """Turn pydantic's list into lines that name file, key, value, what is allowed and the nearest name."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            allowed = _keys_at(item["loc"][:-1])
+            allowed = _keys_at(item["loc"][:-1], model)
             lines.append(
                 f"{file}: {key} = {item['input']!r} is unknown; keys here: {', '.join(allowed)}"
                 f"{nearest(str(item['loc'][-1]), allowed)}"
@@ -285,11 +285,17 @@ def _explain(error: ValidationError, file: Path) -> str:
     return "\n".join(lines)
 
 
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = NetworkSpec
+def _keys_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """Return the keys allowed at a place, whatever optional values, tables or lists lie on the way there."""
+    kind: object = model
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+            kind = _model_in(kind.model_fields[str(part)].annotation)
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _model_in(annotation: object) -> object:
+    """Return the description class inside an annotation such as ``dict[str, MemorySpec] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
