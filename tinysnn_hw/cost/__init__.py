@@ -43,7 +43,7 @@ __all__ = [
 
 
 class _CallableRoom(ModuleType):
-    """This package as ``tinysnn_hw.cost(...)``: the room and the function a user meets first share their name."""
+    """Lets ``tinysnn_hw.cost(...)`` be called: the room and the function a user meets first share a name."""
 
     def __call__(self, *args: Any, **options: Any) -> Cost:
         """Call `cost`."""
