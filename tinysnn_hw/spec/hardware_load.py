@@ -99,6 +99,16 @@ def find_hardware(name: str | Path) -> Path:
     return models_dir() / "hardware" / f"{name}.toml"
 
 
+def is_hardware(name: str) -> bool:
+    """Return whether `name` is shipped hardware or a file that describes hardware rather than a network."""
+    if name in list_hardware():
+        return True
+    try:
+        return "kind" in tomllib.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
 def hardware_values(hardware: HardwareSpec) -> tuple[HardwareValue, ...]:
     """Return every number of a hardware file, in its order."""
     return tuple(
@@ -135,6 +145,6 @@ def _at(point: Quantity) -> str:
 
 
 __all__ = [
-    "DEFAULT_HARDWARE", "HardwareValue", "find_hardware", "hardware_values", "list_hardware", "load_hardware",
-    "unsourced",
+    "DEFAULT_HARDWARE", "HardwareValue", "find_hardware", "hardware_values", "is_hardware", "list_hardware",
+    "load_hardware", "unsourced",
 ]  # fmt: skip
