@@ -7,7 +7,7 @@ from tinysnn_hw.records import Activity
 from tinysnn_hw.spec.network import NetworkSpec
 
 OUTPUT_SPIKES_PER_IMAGE = 20.0
-"""Assumed output spikes of one image; the shipped networks give 15 to 35 on MNIST, Fashion-MNIST and digits."""
+"""Assumed output spikes of one image; tinysnn and tinysnn-wta give 13 to 26 on MNIST and Fashion-MNIST."""
 FULL_PIXEL = 255
 
 
