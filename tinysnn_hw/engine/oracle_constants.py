@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.format import Format
@@ -25,7 +25,9 @@ SPIKES = {"train": 1, "label": 2, "test": 3}
 PHASES = {"train": 4, "label": 5, "test": 6}
 INITIAL_WEIGHTS, SHUFFLE = 7, 8
 ROUND_WEIGHT, ROUND_V_TH, ROUND_THETA, ROUND_X_PRE, ROUND_NORMALISED = 16, 18, 19, 20, 21
+ROUND_X_POST, ROUND_DEPRESSED = 23, 24
 ROUND_V_MEM = {"train": 17, "label": 49, "test": 81}
+ROUND_V_INH = {"train": 25, "label": 57, "test": 89}
 BEFORE_TRAINING = 0xFFFFFFFF
 """The ``p`` of everything that is cut before the first presentation."""
 
@@ -151,6 +153,12 @@ class Constants:
     x_scale: tuple[int, ...]
     eta: tuple[int, ...]
     inhibition_pieces: tuple[int, ...]
+    eta_pre: tuple[int, ...]
+    y_one: int
+    excitation: int
+    inhibitory_mul: int
+    inhibitory_v_th: int
+    inhibitory_v_reset: int
 
     @classmethod
     def of(cls, spec: NetworkSpec) -> Constants:
@@ -181,10 +189,12 @@ class Constants:
             theta_mul=const(math.exp(-n_steps / neuron.tau_theta), 32),
             theta_clamp=_theta_clamp(spec),
             trace_mul=const(math.exp(-1 / learning.tau_trace), 16),
-            x_one=min(times_power(1, f_x_pre), formats.x_pre.format.raw_max) if window_trace else 0,
+            x_one=min(times_power(1, f_x_pre), formats.x_pre.format.raw_max),
             x_scale=_x_scale(spec) if window_trace else (),
-            eta=tuple(const(_eta(learning, q), f_eta) for q in pieces),
+            eta=tuple(const(_eta(learning, q, learning.eta_start, learning.eta_end), f_eta) for q in pieces),
             inhibition_pieces=tuple(const(_inhibition(spec, q), f_v_mem) for q in pieces),
+            **_pairwise(spec),
+            **_layer(spec),
         )
 
     def piece(self, presentation: int, n_presentations: int) -> int:
@@ -216,9 +226,38 @@ def _x_scale(spec: NetworkSpec) -> tuple[int, ...]:
     return tuple(scales)
 
 
-def _eta(learning: LearningSpec, q: int) -> float:
-    """Return the learning rate of piece ``q``, in float64."""
-    start, end, n = learning.eta_start, learning.eta_end, learning.schedule_pieces
+def _pairwise(spec: NetworkSpec) -> dict[str, Any]:
+    """Return the constants of pair-wise learning; empty without it."""
+    learning, x_post, eta_pre = spec.learning, spec.formats.x_post, spec.formats.eta_pre
+    if x_post is None or eta_pre is None or learning.eta_pre_start is None or learning.eta_pre_end is None:
+        return {"eta_pre": (), "y_one": 0}
+    rates = [
+        _eta(learning, q, learning.eta_pre_start, learning.eta_pre_end)
+        for q in range(learning.schedule_pieces)
+    ]
+    return {
+        "eta_pre": tuple(const(rate, eta_pre.format.frac_bits) for rate in rates),
+        "y_one": min(times_power(1, x_post.format.frac_bits), x_post.format.raw_max),
+    }
+
+
+def _layer(spec: NetworkSpec) -> dict[str, Any]:
+    """Return the constants on the `v_inh` grid; 0 without an inhibitory layer."""
+    layer, v_inh = spec.inhibitory, spec.formats.v_inh
+    if layer is None or v_inh is None:
+        return dict.fromkeys(("excitation", "inhibitory_mul", "inhibitory_v_th", "inhibitory_v_reset"), 0)
+    f = v_inh.format.frac_bits
+    return {
+        "excitation": const(layer.excitation, f),
+        "inhibitory_mul": const(math.exp(-1 / layer.tau_mem), 16),
+        "inhibitory_v_th": const(layer.v_th, f),
+        "inhibitory_v_reset": const(layer.v_reset, f),
+    }
+
+
+def _eta(learning: LearningSpec, q: int, start: float, end: float) -> float:
+    """Return the rate of piece ``q`` between two ends, in float64."""
+    n = learning.schedule_pieces
     a = q / (n - 1) if n > 1 else 0.0
     match learning.eta_schedule:
         case "geometric":

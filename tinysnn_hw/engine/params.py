@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tinysnn_hw.fixed.modes import Rounding
 
 LEAK_NONE, LEAK_SHIFT, LEAK_MULTIPLY, LEAK_SUBTRACT = range(4)
-RULE_POTENTIATE, RULE_ATTRACT = range(2)
+RULE_POTENTIATE, RULE_ATTRACT, RULE_PAIRWISE = range(3)
 LEARN_SPIKERS, LEARN_WINNER = range(2)
 TRACE_EXPONENTIAL, TRACE_WINDOW = range(2)
 FORGET_NONE, FORGET_SUBTRACT, FORGET_MULTIPLY = range(3)
@@ -24,12 +24,15 @@ THETA_DECAY_BITS = 32
 THRESHOLD_BITS = 16
 """Least fraction bits of the grid on which ``v_th + theta`` is summed."""
 
-STAT_WEIGHT, STAT_V_MEM, STAT_V_TH, STAT_THETA, STAT_X_PRE = range(5)
-STAT_REGISTERS = ("weight", "v_mem", "v_th", "theta", "x_pre")
+STAT_WEIGHT, STAT_V_MEM, STAT_V_TH, STAT_THETA, STAT_X_PRE, STAT_V_INH, STAT_X_POST = range(7)
+STAT_REGISTERS = ("weight", "v_mem", "v_th", "theta", "x_pre", "v_inh", "x_post")
 STAT_MIN, STAT_MAX, STAT_LOW, STAT_HIGH = range(4)
 
-ACT_INPUT_SPIKES, ACT_OUTPUT_SPIKES, ACT_UPDATES, ACT_NORMALIZATIONS = range(4)
-ACTIVITY = ("input_spikes", "output_spikes", "updates", "normalizations")
+(ACT_INPUT_SPIKES, ACT_OUTPUT_SPIKES, ACT_UPDATES, ACT_NORMALIZATIONS, ACT_INHIBITORY_SPIKES,
+ ACT_DEPRESSIONS) = range(6)  # fmt: skip
+ACTIVITY = (
+    "input_spikes", "output_spikes", "updates", "normalizations", "inhibitory_spikes", "depressions"
+)  # fmt: skip
 
 INIT_PRESENTATION = 0xFFFFFFFF
 """Presentation number of the normalisation of the initial weights."""
@@ -135,8 +138,42 @@ class TraceParams(NamedTuple):
     x_overflow: int
     x_rand_bits: int
     trace_mul: int
+    set_mode: int
     c_max: int
     narrow_counts: int
+
+
+class LayerParams(NamedTuple):
+    """Inhibitory neurons, on the grid of `v_inh`; ``on`` is 0 where inhibition is direct and all others are 0 too."""
+
+    on: int = 0
+    excitation: int = 0
+    leak_mul: int = 0
+    v_th: int = 0
+    v_reset: int = 0
+    refractory: int = 0
+    v_min: int = 0
+    v_max: int = 0
+    v_width: int = 0
+    v_rounding: int = 0
+    v_overflow: int = 0
+    v_rand_bits: int = 0
+
+
+class PairParams(NamedTuple):
+    """Pair-wise learning: the post-synaptic trace ``y`` and depression; all 0 where ``on`` is."""
+
+    on: int = 0
+    soft: int = 0
+    n_essential: int = 0
+    eta_frac: int = 0
+    y_frac: int = 0
+    y_one: int = 0
+    y_max: int = 0
+    y_width: int = 0
+    y_rounding: int = 0
+    y_overflow: int = 0
+    y_rand_bits: int = 0
 
 
 class Params(NamedTuple):
@@ -157,3 +194,5 @@ class Params(NamedTuple):
     thr: ThresholdParams
     syn: SynapseParams
     tra: TraceParams
+    lay: LayerParams
+    pair: PairParams

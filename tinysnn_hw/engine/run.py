@@ -34,7 +34,7 @@ class NetworkState:
     theta : int64[n_neurons]
     v_th : int64[n_neurons]
         Effective threshold ``v_th + theta``.
-    stats : int64[5, 4]
+    stats : int64[7, 4]
         What the initial writes contributed, see `RunResult.stats`.
     """
 
@@ -69,11 +69,12 @@ class RunResult:
     ----------
     counts : uint16[n_images, n_neurons]
         Output spikes.
-    stats : int64[5, 4]
-        Rows `weight`, `v_mem`, `v_th`, `theta`, `x_pre`; columns smallest and largest raw value written,
-        writes that saturated low and high.  A register that was never written has min > max.
-    activity : int64[4]
-        Input spikes, output spikes, columns learned, columns normalised.
+    stats : int64[7, 4]
+        Rows `weight`, `v_mem`, `v_th`, `theta`, `x_pre`, `v_inh`, `x_post`; columns smallest and largest raw
+        value written, writes that saturated low and high.  A register that was never written has min > max.
+    activity : int64[6]
+        Input spikes, output spikes, columns learned, columns normalised, inhibitory spikes, synapses that
+        depression concerns.
     kernel : str
         Which kernel ran.
     trace : dict of str to array
@@ -155,6 +156,8 @@ def choose_plan(lowered: Lowered, max_events: int) -> LanePlan | None:
     """Return the fast kernel's storage plan for rasters with up to ``max_events`` events in a step, or None."""
     from tinysnn_hw.engine.cpu.plan import plan_lanes
 
+    if lowered.params.pair.on or lowered.params.lay.on:
+        return None
     inhibition = max(int(lowered.inhibition.max()), lowered.inhibition_full)
     return plan_lanes(lowered.params, int(lowered.eta.max()), inhibition, max_events)
 
@@ -245,7 +248,7 @@ def check_overflow(lowered: Lowered, stats: Int64Array) -> None:
     for row, name in enumerate(P.STAT_REGISTERS):
         register = getattr(lowered.spec.formats, name)
         low, high = int(stats[row, P.STAT_LOW]), int(stats[row, P.STAT_HIGH])
-        if name != "weight" and register.overflow == Overflow.ERROR and low + high:
+        if register is not None and name != "weight" and register.overflow == Overflow.ERROR and low + high:
             raise FixedPointOverflowError(
                 f"formats.{name} = {register.format}: {low} writes fell below {register.format.min:g} and {high} rose "
                 f"above {register.format.max:g} (overflow = error); widen the format or choose saturate"

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 from tinysnn_hw.errors import SpecError
+from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.spec.network import LearningSpec, NetworkSpec
 
 _CONSTANT_BITS = 60
@@ -33,6 +34,25 @@ def named_constant(key: str, value: float, frac_bits: int) -> int:
     return raw
 
 
+def require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: float) -> None:
+    """Refuse a constant that the format of its register cannot hold.
+
+    Raises
+    ------
+    SpecError
+        The message names a format that could.
+    """
+    raw = constant(value, fmt.frac_bits)
+    if not fmt.raw_min <= raw <= fmt.raw_max:
+        bits = (raw if raw >= 0 else -raw - 1).bit_length()
+        need = max(bits + int(fmt.signed), 1) - fmt.frac_bits
+        kind = "s" if fmt.signed or value < 0 else "u"
+        raise SpecError(
+            f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value:g} of "
+            f"{spec.name!r}; use at least {kind}{need}.{fmt.frac_bits}, or {'raise' if value < 0 else 'lower'} {key}"
+        )
+
+
 def piece_of(presentation: int, n_presentations: int, n_pieces: int) -> int:
     """Return the schedule piece of a training presentation: ``presentation * n_pieces // n_presentations``."""
     return presentation * n_pieces // n_presentations
@@ -44,8 +64,18 @@ def eta_values(learning: LearningSpec) -> list[float]:
     With ``a = i / (pieces - 1)``: geometric ``start * (end/start)**a``, linear ``start + (end-start) a``,
     cosine ``end + (start-end) (1 + cos(pi a)) / 2``.
     """
-    pieces, start, end = learning.schedule_pieces, learning.eta_start, learning.eta_end
-    values = []
+    return _rates(learning, learning.eta_start, learning.eta_end)
+
+
+def eta_pre_values(learning: LearningSpec) -> list[float]:
+    """Return the rate of depression of every piece, by the formula of `eta_values`; 0 without pair-wise learning."""
+    if learning.eta_pre_start is None or learning.eta_pre_end is None:
+        return [0.0] * learning.schedule_pieces
+    return _rates(learning, learning.eta_pre_start, learning.eta_pre_end)
+
+
+def _rates(learning: LearningSpec, start: float, end: float) -> list[float]:
+    pieces, values = learning.schedule_pieces, []
     for i in range(pieces):
         a = i / (pieces - 1) if pieces > 1 else 0.0
         if learning.eta_schedule == "geometric":

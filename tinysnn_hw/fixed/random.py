@@ -44,8 +44,13 @@ class Purpose(IntEnum):
     ROUND_X_PRE = 20
     ROUND_NORMALIZE = 21
     ROUND_ARRAY = 22
+    ROUND_X_POST = 23
+    ROUND_DEPRESSED = 24
+    ROUND_V_INH = 25
     ROUND_V_MEM_LABEL = 49
+    ROUND_V_INH_LABEL = 57
     ROUND_V_MEM_TEST = 81
+    ROUND_V_INH_TEST = 89
 
 
 # Numba widens uint32 arithmetic to 64 bits. Casting each step back keeps loops on vectors of 32-bit lanes.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tinysnn_hw.data import SpikeDataset
 from tinysnn_hw.engine import RunResult, empty_stats, lower, merge_stats
+from tinysnn_hw.engine.params import ACTIVITY
 from tinysnn_hw.errors import DataError
 from tinysnn_hw.learning.model import Model
 from tinysnn_hw.learning.readout import (
@@ -92,7 +93,7 @@ def present(
         return session.fitting(raster).run(raster, phase=phase, seed=model.seed, first=first)
 
     counts = np.zeros((n_images, model.network.network.neurons), np.uint16)
-    stats, activity = empty_stats(), np.zeros(4, np.int64)
+    stats, activity = empty_stats(), np.zeros(len(ACTIVITY), np.int64)
     n_threads = thread_count(threads)
     workers = n_threads if n_threads > 1 else 0
     for first, result in in_order(work, stream, workers=workers, waiting=2 * workers):

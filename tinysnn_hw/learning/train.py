@@ -25,7 +25,7 @@ from tinysnn_hw.engine import (
     merge_stats,
     open_session,
 )
-from tinysnn_hw.engine.params import STAT_REGISTERS
+from tinysnn_hw.engine.params import ACTIVITY, STAT_REGISTERS
 from tinysnn_hw.engine.run import KERNELS
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.learning.model import Model, versions
@@ -180,7 +180,7 @@ class _Training:
             else initial_float_state(self.lowered, seed)
         )
         self.stats = self.state.stats if isinstance(self.state, NetworkState) else empty_stats()
-        self.activity = np.zeros(4, np.int64)
+        self.activity = np.zeros(len(ACTIVITY), np.int64)
 
     @property
     def raster_key(self) -> str:
@@ -260,10 +260,7 @@ def make_activity(network: NetworkSpec, images: int, counted: NDArray[np.int64])
     return Activity(
         images=images,
         steps_per_image=network.encoding.n_steps,
-        input_spikes=int(counted[0]),
-        output_spikes=int(counted[1]),
-        updates=int(counted[2]),
-        normalizations=int(counted[3]),
+        **dict(zip(ACTIVITY, counted.tolist(), strict=True)),
     )
 
 

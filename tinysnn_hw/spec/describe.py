@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.modes import Overflow, Rounding
-from tinysnn_hw.spec.load import ResolvedNetwork, _find, _read, list_networks
+from tinysnn_hw.spec.load import ResolvedNetwork, _find, _read, list_networks, model_of
 from tinysnn_hw.spec.network import NetworkSpec
 
 _NAMING = ("name", "summary", "recipe")
@@ -118,6 +118,8 @@ def _walk(model: BaseModel, prefix: str) -> Iterator[FieldDescription]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from _walk(value, f"{prefix}{name}.")
+        elif value is None and model_of(field.annotation) is not None:
+            continue
         elif prefix or name not in _NAMING:
             yield FieldDescription(
                 key=f"{prefix}{name}", value=_plain(value), unit=_unit(field), meaning=field.description or ""

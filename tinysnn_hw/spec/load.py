@@ -20,7 +20,7 @@ from tinysnn_hw.spec.network import REGISTERS, NetworkSpec
 
 SCHEMA_VERSION = 1
 _META_KEYS = ("schema_version", "name", "summary", "default_recipe", "recipe", "source")
-_SECTIONS = ("network", "neuron", "inhibition", "learning", "encoding", "formats")
+_SECTIONS = ("network", "neuron", "inhibition", "inhibitory", "learning", "encoding", "formats")
 _SHORT_KEYS = {
     "neurons": "network.neurons",
     "inputs": "network.inputs",
@@ -153,12 +153,14 @@ def resolve_network(
     for key, value in _leaves(recipes[recipe]):
         _set(values, key, value, file)
         origins[key] = f"recipe {recipe}"
-    for key, value in _expand(settings, overrides, file):
+    present = [register for register in REGISTERS if register in values.get("formats", {})]
+    for key, value in _expand(settings, overrides, file, present):
         _set(values, key, value, file)
         origins[key] = "override"
     spec = _validate({"name": table["name"], "summary": table["summary"], "recipe": recipe, **values}, file)
-    for key, _ in _leaves(spec.model_dump(include=set(_SECTIONS))):
-        origins.setdefault(key, "default")
+    for key, value in _leaves(spec.model_dump(include=set(_SECTIONS))):
+        if value is not None or not _is_table(key):
+            origins.setdefault(key, "default")
     return ResolvedNetwork(spec=spec, file=file, origins=origins, sources=dict(table.get("source", {})))
 
 
@@ -215,13 +217,13 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _expand(
-    settings: Mapping[str, object] | None, overrides: Mapping[str, object], file: Path
+    settings: Mapping[str, object] | None, overrides: Mapping[str, object], file: Path, present: list[str]
 ) -> Iterator[tuple[str, object]]:
     for key, value in overrides.items():
         if value is None:
             continue
         if key in _ALL_REGISTER_KEYS:
-            for register in REGISTERS:
+            for register in present:
                 yield f"formats.{register}.{key}", value
         elif key in _SHORT_KEYS:
             yield _SHORT_KEYS[key], value
@@ -290,12 +292,23 @@ def _keys_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[st
     kind: object = model
     for part in location:
         if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
-            kind = _model_in(kind.model_fields[str(part)].annotation)
+            kind = model_of(kind.model_fields[str(part)].annotation)
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
 
 
-def _model_in(annotation: object) -> object:
-    """Return the description class inside an annotation such as ``dict[str, MemorySpec] | None``."""
+def _is_table(key: str) -> bool:
+    """Return whether ``key`` names a table of a network file, not a single value."""
+    model: type[BaseModel] = NetworkSpec
+    for part in key.split("."):
+        inner = model_of(model.model_fields[part].annotation)
+        if inner is None:
+            return False
+        model = inner
+    return True
+
+
+def model_of(annotation: object) -> type[BaseModel] | None:
+    """Return the model class in a field's annotation, such as ``Model | None``; None if it is a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+    return next((found for part in get_args(annotation) if (found := model_of(part)) is not None), None)

@@ -91,8 +91,10 @@ class NeuronSpec(SpecModel):
 
 
 class InhibitionSpec(SpecModel):
-    """Direct lateral inhibition: a spike lowers every other neuron (paper, section 2.1)."""
+    """Lateral inhibition: a spike, or that of an inhibitory neuron, lowers every other neuron."""
 
+    kind: Literal["direct", "layer"] = quantity("-", default="direct")
+    """``direct``: the spike itself inhibits (paper, section 2.1); ``layer``: inhibitory neurons do."""
     strength: float = quantity("mV", ge=0)
     """Amount subtracted from every other neuron's `v_mem` at a spike."""
     start: float = quantity("1", default=1.0, ge=0, le=1)
@@ -101,11 +103,38 @@ class InhibitionSpec(SpecModel):
     """Fraction of the training after which the factor, rising linearly, has reached 1."""
 
 
-class LearningSpec(SpecModel):
-    """Learning at the end of fixed windows (paper, Eq. 1 and 2, and a variant without normalisation)."""
+class InhibitorySpec(SpecModel):
+    """Inhibitory neurons of ``inhibition.kind = "layer"``: one per neuron, excited by it alone."""
 
-    rule: Literal["potentiate", "attract"] = quantity("-")
-    """``potentiate``: w += k eta x (w_max - w), Eq. 2; ``attract``: w += k eta (x w_max - w)."""
+    excitation: float = quantity("mV", gt=0)
+    """Amount a spike adds to the potential of the neuron's own inhibitory neuron."""
+    tau_mem: float = quantity("steps", gt=0.5, le=1e6)
+    """Time constant of the leak of `v_inh`."""
+    v_th: float = quantity("mV", gt=0)
+    """Threshold."""
+    v_reset: float = quantity("mV", default=0.0)
+    """`v_inh` after a spike and while refractory."""
+    refractory: int = quantity("steps", ge=0, le=1000)
+    """Steps an inhibitory neuron is held at `v_reset` after a spike."""
+
+    @model_validator(mode="after")
+    def _check(self) -> InhibitorySpec:
+        if self.v_reset >= self.v_th:
+            raise ValueError(f"v_reset = {self.v_reset} must lie below v_th = {self.v_th}")
+        return self
+
+
+_EVERY_STEP: dict[str, object] = {
+    "update_steps": 1, "learners": "spikers", "potentiation": "constant", "trace": "exponential",
+}  # fmt: skip
+"""What pair-wise learning, which acts at every spike, requires of the fields of windowed learning."""
+
+
+class LearningSpec(SpecModel):
+    """Learning in windows (paper, Eq. 1 and 2, and a variant without normalisation), or at every spike."""
+
+    rule: Literal["potentiate", "attract", "pairwise"] = quantity("-")
+    """``potentiate``: w += k eta x (w_max - w), Eq. 2; ``attract``: w += k eta (x w_max - w); ``pairwise``: STDP."""
     learners: Literal["spikers", "winner"] = quantity("-")
     """Neurons that learn at a window's end: all that spiked in it, or the one with most spikes."""
     update_steps: int = quantity("steps", ge=1)
@@ -122,6 +151,16 @@ class LearningSpec(SpecModel):
     """Learning rate `eta_post` at the first image."""
     eta_end: float = quantity("1", gt=0, lt=1)
     """Learning rate at the last image."""
+    eta_pre_start: float | None = quantity("1", default=None, gt=0, lt=1)
+    """Rate `eta_pre` of depression at the first image; ``pairwise`` only."""
+    eta_pre_end: float | None = quantity("1", default=None, gt=0, lt=1)
+    """Rate of depression at the last image; ``pairwise`` only."""
+    soft_bounds: bool = quantity("-", default=False)
+    """``pairwise``: depression is proportional to w, potentiation to w_max - w; else both to w_max."""
+    n_essential: int = quantity("spikes", default=0, ge=0, le=65535)
+    """``pairwise``: a neuron's weights change only once it has fired so often in the image; 0: always."""
+    trace_mode: Literal["add", "set"] = quantity("-", default="add")
+    """A spike adds 1 to its exponential trace, or sets it to 1 (``pairwise`` only)."""
     eta_schedule: Literal["geometric", "cosine", "linear"] = quantity("-", default="geometric")
     """Course of the learning rate between its ends."""
     schedule_pieces: int = quantity("pieces", default=24, ge=1, le=4096)
@@ -145,7 +184,35 @@ class LearningSpec(SpecModel):
             raise ValueError(f"w_init_high = {self.w_init_high} must exceed w_init_low = {self.w_init_low}")
         if self.eta_end > self.eta_start:
             raise ValueError(f"eta_end = {self.eta_end} must not exceed eta_start = {self.eta_start}")
+        if self.rule == "pairwise":
+            self._check_pairwise()
+        else:
+            for name, default in (
+                ("eta_pre_start", None), ("eta_pre_end", None), ("soft_bounds", False), ("n_essential", 0),
+                ("trace_mode", "add"),
+            ):  # fmt: skip
+                if getattr(self, name) != default:
+                    raise ValueError(
+                        f"{name} = {getattr(self, name)!r} has no meaning with rule = {self.rule!r}; leave it out, or "
+                        "set rule = 'pairwise'"
+                    )
         return self
+
+    def _check_pairwise(self) -> None:
+        for name, needed in _EVERY_STEP.items():
+            if getattr(self, name) != needed:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r}: rule = 'pairwise' learns at every spike and needs "
+                    f"{name} = {needed!r}"
+                )
+        if self.eta_pre_start is None or self.eta_pre_end is None:
+            raise ValueError(
+                f"eta_pre_start = {self.eta_pre_start}, eta_pre_end = {self.eta_pre_end}: rule = 'pairwise' needs both"
+            )
+        if self.eta_pre_end > self.eta_pre_start:
+            raise ValueError(
+                f"eta_pre_end = {self.eta_pre_end} must not exceed eta_pre_start = {self.eta_pre_start}"
+            )
 
 
 class EncodingSpec(SpecModel):
@@ -211,6 +278,12 @@ class FormatsSpec(SpecModel):
     """Windowed input count; used by the ``window`` trace."""
     eta: RegisterSpec
     """Learning-rate constant."""
+    v_inh: RegisterSpec | None = None
+    """Membrane potential of the inhibitory neurons; of networks with ``inhibition.kind = "layer"``."""
+    x_post: RegisterSpec | None = None
+    """Post-synaptic trace; of networks with ``learning.rule = "pairwise"``."""
+    eta_pre: RegisterSpec | None = None
+    """Constant of depression; of networks with ``learning.rule = "pairwise"``."""
     guard_bits: int = quantity("bits", default=0, ge=0, le=16)
     """Extra fraction bits of the accumulator below the finer of the weight and `v_mem` grids."""
 
@@ -219,21 +292,26 @@ class FormatsSpec(SpecModel):
         for name, signed in (
             ("weight", None), ("v_mem", True), ("v_th", None), ("theta", False),
             ("x_pre", False), ("c_pre", False), ("eta", False),
+            ("v_inh", True), ("x_post", False), ("eta_pre", False),
         ):  # fmt: skip
+            if getattr(self, name) is None:
+                continue
             fmt = getattr(self, name).format
             if signed is not None and fmt.signed is not signed:
                 kind = "signed, such as s8.8" if signed else "unsigned, such as u1.8"
                 raise ValueError(f"{name}: {fmt} must be {kind}")
-        for name in ("x_pre", "eta"):
-            fmt = getattr(self, name).format
-            if fmt.frac_bits < 0:
+        for name in ("x_pre", "eta", "x_post", "eta_pre"):
+            register = getattr(self, name)
+            fmt = None if register is None else register.format
+            if fmt is not None and fmt.frac_bits < 0:
                 raise ValueError(f"{name}: {fmt} must not have negative fraction bits")
         if self.c_pre.format.frac_bits != 0:
             raise ValueError(f"c_pre: {self.c_pre.format} counts whole spikes; write u<width>.0")
         return self
 
 
-REGISTERS = ("weight", "v_mem", "v_th", "theta", "x_pre", "c_pre", "eta")
+REGISTERS = ("weight", "v_mem", "v_th", "theta", "x_pre", "c_pre", "eta", "v_inh", "x_post", "eta_pre")
+"""Every register a file can give a format; the last three belong to some networks only."""
 
 
 class NetworkSpec(SpecModel):
@@ -246,6 +324,8 @@ class NetworkSpec(SpecModel):
     network: SizeSpec
     neuron: NeuronSpec
     inhibition: InhibitionSpec
+    inhibitory: InhibitorySpec | None = None
+    """The inhibitory neurons; of networks with ``inhibition.kind = "layer"``."""
     learning: LearningSpec
     encoding: EncodingSpec
     formats: FormatsSpec
@@ -257,10 +337,22 @@ class NetworkSpec(SpecModel):
                 f"learning.update_steps = {self.learning.update_steps} exceeds encoding.n_steps = "
                 f"{self.encoding.n_steps}: no window would ever end, so nothing would be learned"
             )
+        layer, pairwise = self.inhibition.kind == "layer", self.learning.rule == "pairwise"
+        kind, rule = f"inhibition.kind = {self.inhibition.kind!r}", f"learning.rule = {self.learning.rule!r}"
+        for name, value, needed, cause, other in (
+            ("[inhibitory]", self.inhibitory, layer, kind, "layer"),
+            ("formats.v_inh", self.formats.v_inh, layer, kind, "layer"),
+            ("formats.x_post", self.formats.x_post, pairwise, rule, "pairwise"),
+            ("formats.eta_pre", self.formats.eta_pre, pairwise, rule, "pairwise"),
+        ):
+            if needed and value is None:
+                raise ValueError(f"{name} is missing; {cause} needs it")
+            if not needed and value is not None:
+                raise ValueError(f"{name} is given, but {cause} has no use for it; only {other!r} has")
         return self
 
 
 __all__ = [
-    "REGISTERS", "EncodingSpec", "FormatsSpec", "InhibitionSpec", "LearningSpec",
+    "REGISTERS", "EncodingSpec", "FormatsSpec", "InhibitionSpec", "InhibitorySpec", "LearningSpec",
     "NetworkSpec", "NeuronSpec", "RegisterSpec", "SizeSpec",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.schedule import eta_values, full_counts, inhibition_values
+from tinysnn_hw.engine.schedule import eta_pre_values, eta_values, full_counts, inhibition_values
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class FloatParams(NamedTuple):
     w_init_high: float
     trace_factor: float
     weight_sum: float
+    excitation: float
+    layer_factor: float
+    layer_v_th: float
+    layer_v_reset: float
 
 
 def float_params(lowered: Lowered) -> FloatParams:
@@ -50,6 +54,7 @@ def float_params(lowered: Lowered) -> FloatParams:
         "shift": 1.0 - 2.0**-neuron.leak_shift,
         "multiply": math.exp(-1.0 / neuron.tau_mem),
     }[neuron.leak]
+    layer = spec.inhibitory
     return FloatParams(
         leak_factor=leak,
         leak_step=neuron.leak_step if neuron.leak == "subtract" else 0.0,
@@ -69,14 +74,28 @@ def float_params(lowered: Lowered) -> FloatParams:
         w_init_high=learning.w_init_high,
         trace_factor=math.exp(-1.0 / learning.tau_trace),
         weight_sum=learning.weight_sum or 0.0,
+        excitation=0.0 if layer is None else layer.excitation,
+        layer_factor=0.0 if layer is None else math.exp(-1.0 / layer.tau_mem),
+        layer_v_th=0.0 if layer is None else layer.v_th,
+        layer_v_reset=0.0 if layer is None else layer.v_reset,
     )
 
 
-def float_schedule(lowered: Lowered) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return learning rate and inhibition of every piece, and the full-rate count of every window."""
+class FloatSchedule(NamedTuple):
+    """Learning rate, rate of depression and inhibition of every piece; the full-rate count of every window."""
+
+    eta: np.ndarray
+    eta_pre: np.ndarray
+    inhibition: np.ndarray
+    full: np.ndarray
+
+
+def float_schedule(lowered: Lowered) -> FloatSchedule:
+    """Return the real schedules of a network."""
     spec = lowered.spec
     full = full_counts(spec) if spec.learning.trace == "window" else [1] * lowered.n_updates
-    return np.array(eta_values(spec.learning)), np.array(inhibition_values(spec)), np.array(full, np.float64)
+    values = (eta_values(spec.learning), eta_pre_values(spec.learning), inhibition_values(spec), full)
+    return FloatSchedule(*(np.array(each, np.float64) for each in values))
 
 
 @njit(cache=True)
@@ -115,9 +134,54 @@ def _learn_column(p, f, j, k_eta, weight, x_pre):
         weight[i, j] = min(max(w, 0.0), f.w_max)
 
 
+@njit(cache=True)
+def _potentiate(p, f, j, eta, active, n_active, weight, x_pre):
+    """Pair-wise learning of neuron ``j``: inputs without a trace would not change."""
+    for k in range(n_active):
+        i = active[k]
+        if x_pre[i] > 0.0:
+            w = weight[i, j]
+            weight[i, j] = min(w + eta * x_pre[i] * (f.w_max - w if p.pair.soft else f.w_max), f.w_max)
+
+
+@njit(cache=True)
+def _depress(p, f, eta_pre, inputs, begin, end, t, last_step, spikers, n_spikers, n_post, x_post, weight):
+    """Lower the weights of the step's inputs to neurons that have fired; return the number of inputs."""
+    n_inputs = 0
+    for e in range(begin, end):
+        i = inputs[e]
+        if last_step[i] == t:
+            continue
+        last_step[i] = t
+        n_inputs += 1
+        row = weight[i]
+        for k in range(n_spikers):
+            j = spikers[k]
+            if n_post[j] >= p.pair.n_essential:
+                w = row[j]
+                row[j] = max(w - eta_pre * x_post[j] * (w if p.pair.soft else f.w_max), 0.0)
+    return n_inputs
+
+
+@njit(cache=True)
+def _step_layer(p, f, t, excited, spikers, n_spikers, v_inh, free_from):
+    """Advance the inhibitory neurons of those that have fired, the others being at rest; return who fires or -1."""
+    fired = -1
+    for k in range(n_spikers):
+        j = spikers[k]
+        if t < free_from[j]:
+            continue
+        v_inh[j] = (v_inh[j] + (f.excitation if j == excited else 0.0)) * f.layer_factor
+        if v_inh[j] >= f.layer_v_th:
+            fired = j
+            v_inh[j] = f.layer_v_reset
+            free_from[j] = t + p.lay.refractory + 1
+    return fired
+
+
 @njit(cache=True, nogil=True)
 def run_images(
-    p, f, learn, offsets, inputs, eta, inhibition, full, weight, theta, v_th, counts, activity
+    p, f, learn, offsets, inputs, eta, eta_pre, inhibition, full, weight, theta, v_th, counts, activity
 ):  # fmt: skip
     """Run images one after another; arrays as in `generic.run_images`, those of real numbers float64."""
     n, m = p.n_neurons, p.n_inputs
@@ -129,6 +193,12 @@ def run_images(
     learned = np.zeros(n, np.bool_)
     x_pre = np.zeros(m)
     c_pre = np.zeros(m, np.int64)
+    x_post = np.zeros(n)
+    v_inh = np.zeros(n)
+    inh_free_from = np.zeros(n, np.int64)
+    spikers = np.zeros(n, np.int64)
+    last_step = np.full(m, -1, np.int64)
+    active = np.zeros(m, np.int64)
     for image in range(offsets.shape[0]):
         v[:] = 0.0
         free_from[:] = 0
@@ -138,11 +208,32 @@ def run_images(
         x_pre[:] = 0.0
         c_pre[:] = 0
         counts[image, :] = 0
+        x_post[:] = 0.0
+        v_inh[:] = 0.0
+        inh_free_from[:] = 0
+        n_spikers, n_active = 0, 0
+        winner, inhibitory = -1, -1
+        if learn and p.pair.on:
+            last_step[:] = -2
+            for e in range(offsets[image, 0], offsets[image, p.n_steps]):
+                if last_step[inputs[e]] == -2:
+                    last_step[inputs[e]] = -1
+                    active[n_active] = inputs[e]
+                    n_active += 1
         window_begin = offsets[image, 0]
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
             total[:] = 0.0
-            for e in range(begin, end):
+            arrived, last = begin, end
+            if p.lay.on:
+                arrived, last = (offsets[image, t - 1], begin) if t > 0 else (begin, begin)
+                if inhibitory >= 0:
+                    for j in range(n):
+                        if t >= free_from[j] and j != inhibitory:
+                            v[j] = max(v[j] - inhibition[image], f.v_floor)
+                inhibitory = _step_layer(p, f, t, winner, spikers, n_spikers, v_inh, inh_free_from)
+                activity[P.ACT_INHIBITORY_SPIKES] += inhibitory >= 0
+            for e in range(arrived, last):
                 row = weight[inputs[e]]
                 for j in range(n):
                     total[j] += row[j]
@@ -150,7 +241,11 @@ def run_images(
                 for i in range(m):
                     x_pre[i] *= f.trace_factor
                 for e in range(begin, end):
-                    x_pre[inputs[e]] += 1.0
+                    x_pre[inputs[e]] = 1.0 if p.tra.set_mode else x_pre[inputs[e]] + 1.0
+            if p.pair.on:
+                for k in range(n_spikers):
+                    x_post[spikers[k]] *= f.trace_factor
+            winner = -1
             best = -1.0
             for j in range(n):
                 a = (v[j] + total[j]) * f.leak_factor
@@ -163,19 +258,45 @@ def run_images(
                 winner = 0
                 while t < free_from[winner] or v[winner] - v_th[winner] != best:
                     winner += 1
-                for j in range(n):
-                    if t >= free_from[j]:
-                        v[j] = max(v[j] - inhibition[image], f.v_floor)
+                if not p.lay.on:
+                    for j in range(n):
+                        if t >= free_from[j]:
+                            v[j] = max(v[j] - inhibition[image], f.v_floor)
                 v[winner] = f.v_reset
                 free_from[winner] = t + p.refractory + 1
+                if counts[image, winner] == 0:
+                    spikers[n_spikers] = winner
+                    n_spikers += 1
                 counts[image, winner] += 1
                 activity[P.ACT_OUTPUT_SPIKES] += 1
                 if learn:
                     n_post[winner] += 1
                     n_window[winner] += 1
+                    x_post[winner] = 1.0 if p.tra.set_mode else x_post[winner] + 1.0
                     theta[winner] = min(theta[winner] + f.theta_plus, f.theta_clamp)
                     v_th[winner] = f.v_th + theta[winner]
-            if learn and (t + 1) % p.update_steps == 0:
+            if learn and p.pair.on:
+                n_inputs = _depress(
+                    p,
+                    f,
+                    eta_pre[image],
+                    inputs,
+                    begin,
+                    end,
+                    t,
+                    last_step,
+                    spikers,
+                    n_spikers,
+                    n_post,
+                    x_post,
+                    weight,
+                )
+                activity[P.ACT_DEPRESSIONS] += n_inputs * (n_post >= p.pair.n_essential).sum()
+                if winner >= 0 and n_post[winner] >= p.pair.n_essential:
+                    _potentiate(p, f, winner, eta[image], active, n_active, weight, x_pre)
+                    learned[winner] = True
+                    activity[P.ACT_UPDATES] += 1
+            elif learn and (t + 1) % p.update_steps == 0:
                 u = (t + 1) // p.update_steps - 1
                 if p.trace == P.TRACE_WINDOW:
                     for i in range(m):

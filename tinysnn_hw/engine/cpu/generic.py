@@ -6,144 +6,28 @@ import numpy as np
 from numba import njit
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.fixed.modes import Overflow
+from tinysnn_hw.engine.cpu.generic_learning import (
+    decay_x_post,
+    decay_x_pre,
+    depress,
+    forget_theta,
+    learn_column,
+    normalize_column,
+    note,
+    potentiation,
+    raise_x_post,
+    read_x_pre,
+    spike_theta,
+    write_v_th,
+)
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift
 
-_WRAP = int(Overflow.WRAP)
-_ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
 _ROUND_V_TH = np.uint32(Purpose.ROUND_V_TH)
-_ROUND_THETA = np.uint32(Purpose.ROUND_THETA)
-_ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
-_ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
+_ROUND_V_INH = np.uint32(Purpose.ROUND_V_INH)
 
-
-@njit(cache=True)
-def note(stats, register, raw, side):
-    """Record one write: its raw value and on which side it left the range (-1, 0, +1)."""
-    stats[register, P.STAT_MIN] = min(stats[register, P.STAT_MIN], raw)
-    stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], raw)
-    if side < 0:
-        stats[register, P.STAT_LOW] += 1
-    elif side > 0:
-        stats[register, P.STAT_HIGH] += 1
-
-
-@njit(cache=True)
-def write_v_th(thr, theta, draw, stats):
-    """Return ``cut(base + theta)``, the effective threshold (docs/numerics.md, section 6, step 3)."""
-    n = thr.th_base + (theta << thr.theta_sum_shift)
-    rounded = round_shift(n, thr.th_cut_shift, thr.th_rounding, draw, thr.th_rand_bits)
-    raw = fit(rounded, thr.th_min, thr.th_max, thr.th_width, thr.th_signed, thr.th_overflow)
-    note(stats, P.STAT_V_TH, raw, overflow_side(rounded, thr.th_min, thr.th_max, thr.th_overflow))
-    return raw
-
-
-@njit(cache=True)
-def write_theta(thr, n, shift, clamp, draw, stats):
-    """Return ``theta`` cut from the non-negative ``n`` by ``shift`` bits, at most ``clamp``."""
-    rounded = round_shift(n, shift, thr.theta_rounding, draw, thr.theta_rand_bits)
-    raw = fit(rounded, thr.theta_min, thr.theta_max, thr.theta_width, thr.theta_signed, thr.theta_overflow)
-    raw = min(raw, clamp)
-    note(stats, P.STAT_THETA, raw, overflow_side(rounded, thr.theta_min, thr.theta_max, thr.theta_overflow))
-    return raw
-
-
-@njit(cache=True)
-def spike_theta(thr, seed, presentation, t, j, theta, v_th, stats):
-    """Raise the threshold of neuron ``j`` after its spike in step ``t``."""
-    draw = chain(chain(chain(start(seed, _ROUND_THETA), presentation), np.uint32(t)), np.uint32(j))
-    n = (theta[j] << thr.theta_sum_shift) + thr.theta_plus
-    theta[j] = write_theta(thr, n, thr.theta_sum_shift, thr.theta_clamp, draw, stats)
-    draw = chain(chain(chain(start(seed, _ROUND_V_TH), presentation), np.uint32(t)), np.uint32(j))
-    v_th[j] = write_v_th(thr, theta[j], draw, stats)
-
-
-@njit(cache=True)
-def forget_theta(thr, n_steps, seed, presentation, theta, v_th, stats):
-    """Lower every ``theta`` at the end of a training image and compute the thresholds anew."""
-    if thr.theta_forget == P.FORGET_NONE:
-        return
-    key_theta = chain(chain(start(seed, _ROUND_THETA), presentation), np.uint32(n_steps))
-    key_th = chain(chain(start(seed, _ROUND_V_TH), presentation), np.uint32(n_steps))
-    for j in range(theta.shape[0]):
-        draw = chain(key_theta, np.uint32(j))
-        if thr.theta_forget == P.FORGET_SUBTRACT:
-            n = max((theta[j] << thr.theta_sum_shift) - thr.theta_down, 0)
-            theta[j] = write_theta(thr, n, thr.theta_sum_shift, thr.theta_max, draw, stats)
-        else:
-            theta[j] = write_theta(
-                thr, theta[j] * thr.theta_mul, P.THETA_DECAY_BITS, thr.theta_max, draw, stats
-            )
-        v_th[j] = write_v_th(thr, theta[j], chain(key_th, np.uint32(j)), stats)
-
-
-@njit(cache=True)
-def potentiation(syn, n_post):
-    """Return the factor k of Eq. 1, or 1 where it is constant."""
-    if syn.eq1 == 0:
-        return np.int64(1)
-    most = np.int64(0)
-    for j in range(n_post.shape[0]):
-        most = max(most, np.int64(n_post[j]))
-    return (most + syn.n_th - 1) // syn.n_th
-
-
-@njit(cache=True)
-def read_x_pre(tra, seed, presentation, u, x_scale, c_pre, x_pre, stats):
-    """Turn the windowed counts of update ``u`` into ``x_pre``."""
-    key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
-    for i in range(x_pre.shape[0]):
-        draw = chain(key, np.uint32(i))
-        rounded = round_shift(
-            np.int64(c_pre[i]) * x_scale[u], P.DECAY_BITS, tra.x_rounding, draw, tra.x_rand_bits
-        )
-        rounded = min(rounded, tra.x_one)
-        x_pre[i] = rounded
-        note(stats, P.STAT_X_PRE, rounded, 0)
-
-
-@njit(cache=True)
-def decay_x_pre(tra, seed, presentation, t, n_events, x_pre, stats):
-    """Advance the exponential trace by one step with ``n_events[i]`` new events."""
-    key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
-    for i in range(x_pre.shape[0]):
-        n = np.int64(x_pre[i]) * tra.trace_mul + (np.int64(n_events[i]) << (tra.x_frac + P.DECAY_BITS))
-        rounded = round_shift(n, P.DECAY_BITS, tra.x_rounding, chain(key, np.uint32(i)), tra.x_rand_bits)
-        x_pre[i] = fit(rounded, 0, tra.x_max, tra.x_width, False, tra.x_overflow)
-        note(stats, P.STAT_X_PRE, x_pre[i], overflow_side(rounded, 0, tra.x_max, tra.x_overflow))
-
-
-@njit(cache=True)
-def _learn_column(syn, seed, presentation, u, j, k_eta, weight, x_pre, stats):
-    key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
-    shift = syn.x_frac + syn.eta_frac
-    for i in range(weight.shape[0]):
-        w = weight[i, j]
-        if syn.rule == P.RULE_ATTRACT:
-            n = (w << shift) + k_eta * (x_pre[i] * syn.w_max - (w << syn.x_frac))
-        else:
-            n = (w << shift) + k_eta * x_pre[i] * (syn.w_max - w)
-        rounded = round_shift(n, shift, syn.w_rounding, chain(key, np.uint32(i)), syn.w_rand_bits)
-        weight[i, j] = min(max(rounded, 0), syn.w_max)
-        note(stats, P.STAT_WEIGHT, weight[i, j], np.int64(rounded > syn.w_max) - np.int64(rounded < 0))
-
-
-@njit(cache=True)
-def _normalize_column(syn, seed, presentation, j, weight, stats):
-    total = np.int64(0)
-    for i in range(weight.shape[0]):
-        total += weight[i, j]
-    if total == 0:
-        return
-    scale = (syn.weight_sum << P.DECAY_BITS) // total
-    key = chain(chain(chain(start(seed, _ROUND_NORMALIZE), presentation), np.uint32(0)), np.uint32(j))
-    for i in range(weight.shape[0]):
-        draw = chain(key, np.uint32(i))
-        rounded = round_shift(weight[i, j] * scale, P.DECAY_BITS, syn.w_rounding, draw, syn.w_rand_bits)
-        weight[i, j] = min(rounded, syn.w_max)
-        note(stats, P.STAT_WEIGHT, weight[i, j], np.int64(rounded > syn.w_max))
+__all__ = ["forget_theta", "initialize", "potentiation", "run_images", "spike_theta"]
 
 
 @njit(cache=True)
@@ -160,7 +44,7 @@ def initialize(p, seed, weight, theta, v_th, stats):
             low = (draw & 0xFFFF) * p.syn.w_init_span
             weight[i, j] = p.syn.w_init_low + ((high + (low >> 16)) >> 16)
         if p.syn.weight_sum > 0:
-            _normalize_column(p.syn, seed, nobody, j, weight, stats.copy())
+            normalize_column(p.syn, seed, nobody, j, weight, stats.copy())
         for i in range(p.n_inputs):
             note(stats, P.STAT_WEIGHT, weight[i, j], 0)
         theta[j] = 0
@@ -203,9 +87,10 @@ def _find_winner(mem, v, v_th, held):
 
 
 @njit(cache=True)
-def _inhibit(mem, winner, inhibition, v, held, stats):
+def _inhibit(mem, spared, inhibition, v, held, stats):
+    """Lower all potentials but those of the neuron ``spared`` and of the held ones."""
     for j in range(v.shape[0]):
-        if j != winner and not held[j]:
+        if j != spared and not held[j]:
             low = v[j] - inhibition
             if mem.has_floor:
                 low = max(low, mem.v_floor)
@@ -213,9 +98,30 @@ def _inhibit(mem, winner, inhibition, v, held, stats):
             note(stats, P.STAT_V_MEM, v[j], overflow_side(low, mem.v_min, mem.v_max, mem.v_overflow))
 
 
+@njit(cache=True)
+def step_layer(lay, key, excited, v_inh, count, stats):
+    """Advance the inhibitory neurons by one step; return the one that fires or -1."""
+    fired = -1
+    for j in range(v_inh.shape[0]):
+        if count[j] > 0:
+            count[j] -= 1
+            continue
+        n = v_inh[j] + (lay.excitation if j == excited else 0)
+        draw = chain(key, np.uint32(j))
+        rounded = round_shift(n * lay.leak_mul, P.DECAY_BITS, lay.v_rounding, draw, lay.v_rand_bits)
+        v_inh[j] = fit(rounded, lay.v_min, lay.v_max, lay.v_width, True, lay.v_overflow)
+        note(stats, P.STAT_V_INH, v_inh[j], overflow_side(rounded, lay.v_min, lay.v_max, lay.v_overflow))
+        if v_inh[j] >= lay.v_th:
+            fired = j
+            v_inh[j] = lay.v_reset
+            note(stats, P.STAT_V_INH, v_inh[j], 0)
+            count[j] = lay.refractory
+    return fired
+
+
 @njit(cache=True, nogil=True)
 def run_images(
-    p, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale,
+    p, learn, phase, seed, first, offsets, inputs, eta, eta_pre, inhibition, x_scale,
     weight, theta, v_th, counts, stats, activity,
     record, records,
 ):  # fmt: skip
@@ -232,23 +138,24 @@ def run_images(
         Presentation number of the first image.
     offsets : int64[n_images, n_steps + 1]
     inputs : uint16[n_events]
-    eta, inhibition : int64[n_images]
-        Raw learning rate and inhibition of every image.
+    eta, eta_pre, inhibition : int64[n_images]
+        Raw learning rate, rate of depression and inhibition of every image.
     x_scale : int64[n_updates]
     weight : int64[n_inputs, n_neurons]
     theta, v_th : int64[n_neurons]
     counts : uint16[n_images, n_neurons]
-    stats : int64[5, 4]
-    activity : int64[4]
+    stats : int64[7, 4]
+    activity : int64[6]
     record : bool
         Whether to fill ``records``.
     records : tuple of int64 arrays
         `v_mem`, refractory count, `v_th`, `theta`, `n_post`, `n_window`, `x_pre`, `c_pre`, each
-        [image, step, index]; the weights [image, input, neuron]; the winner [image, step].  Of any size
-        if nothing is recorded.
+        [image, step, index]; the weights [image, input, neuron]; the winner [image, step]; `x_post`, `v_inh`,
+        `inhibitory_count` [image, step, index], and the inhibitory winner [image, step].  Of any size if nothing
+        is recorded.
     """
     (rec_v_mem, rec_refractory, rec_v_th, rec_theta, rec_n_post, rec_n_window, rec_x_pre, rec_c_pre,
-     rec_weight, rec_winner) = records  # fmt: skip
+     rec_weight, rec_winner, rec_x_post, rec_v_inh, rec_inhibitory, rec_inhibitory_winner) = records  # fmt: skip
     n, m = p.n_neurons, p.n_inputs
     v = np.zeros(n, np.int64)
     total = np.zeros(n, np.int64)
@@ -260,6 +167,11 @@ def run_images(
     x_pre = np.zeros(m, np.int64)
     c_pre = np.zeros(m, np.int64)
     n_events = np.zeros(m, np.int64)
+    x_post = np.zeros(n if p.pair.on else 0, np.int64)
+    v_inh = np.zeros(n if p.lay.on else 0, np.int64)
+    inhibitory_count = np.zeros(n if p.lay.on else 0, np.int64)
+    hard = bool(p.pair.on and not p.pair.soft)
+    key_v_inh = start(seed, np.uint32(_ROUND_V_INH + np.uint32(P.PHASE_STRIDE * phase)))
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     for image in range(offsets.shape[0]):
         presentation = np.uint32(first + image)
@@ -271,15 +183,26 @@ def run_images(
         x_pre[:] = 0
         c_pre[:] = 0
         n_events[:] = 0
+        x_post[:] = 0
+        v_inh[:] = 0
+        inhibitory_count[:] = 0
+        winner, inhibitory = -1, -1
         counts[image, :] = 0
         note(stats, P.STAT_V_MEM, 0, 0)
         if learn:
             note(stats, P.STAT_X_PRE, 0, 0)
+            if p.pair.on:
+                note(stats, P.STAT_X_POST, 0, 0)
+        if p.lay.on:
+            note(stats, P.STAT_V_INH, 0, 0)
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
             activity[P.ACT_INPUT_SPIKES] += end - begin
             total[:] = 0
-            for e in range(begin, end):
+            arrived, last = begin, end
+            if p.lay.on:
+                arrived, last = (offsets[image, t - 1], begin) if t > 0 else (begin, begin)
+            for e in range(arrived, last):
                 i = inputs[e]
                 for j in range(n):
                     total[j] += weight[i, j]
@@ -288,17 +211,26 @@ def run_images(
                     n_events[inputs[e]] += 1
                 if p.trace == P.TRACE_EXPONENTIAL:
                     decay_x_pre(p.tra, seed, presentation, t, n_events, x_pre, stats)
-                    n_events[:] = 0
-            key = chain(chain(key_v_mem, presentation), np.uint32(t))
+                if p.pair.on:
+                    decay_x_post(p.pair, p.tra.trace_mul, seed, presentation, t, x_post, stats)
             for j in range(n):
                 held[j] = refractory[j] > 0
+            if p.lay.on:
+                if inhibitory >= 0:
+                    _inhibit(p.mem, inhibitory, inhibition[image], v, held, stats)
+                key = chain(chain(key_v_inh, presentation), np.uint32(t))
+                inhibitory = step_layer(p.lay, key, winner, v_inh, inhibitory_count, stats)
+                activity[P.ACT_INHIBITORY_SPIKES] += inhibitory >= 0
+            key = chain(chain(key_v_mem, presentation), np.uint32(t))
+            for j in range(n):
                 if held[j]:
                     refractory[j] -= 1
                 else:
                     v[j] = _integrate(p.mem, total[j], v[j], chain(key, np.uint32(j)), stats)
             winner = _find_winner(p.mem, v, v_th, held)
             if winner >= 0:
-                _inhibit(p.mem, winner, inhibition[image], v, held, stats)
+                if not p.lay.on:
+                    _inhibit(p.mem, winner, inhibition[image], v, held, stats)
                 v[winner] = p.mem.v_reset
                 note(stats, P.STAT_V_MEM, v[winner], 0)
                 refractory[winner] = p.refractory
@@ -307,25 +239,43 @@ def run_images(
                 if learn:
                     n_post[winner] += 1
                     n_window[winner] += 1
+                    if p.pair.on:
+                        x_post[winner], side = raise_x_post(p.pair, p.tra.set_mode, x_post[winner])
+                        note(stats, P.STAT_X_POST, x_post[winner], side)
                     spike_theta(p.thr, seed, presentation, t, winner, theta, v_th, stats)
             if learn and (t + 1) % p.update_steps == 0:
                 u = (t + 1) // p.update_steps - 1
                 if p.trace == P.TRACE_WINDOW:
                     for i in range(m):
                         c_pre[i] = min((c_pre[i] >> 1) + n_events[i], p.tra.c_max)
-                    n_events[:] = 0
                     read_x_pre(p.tra, seed, presentation, u, x_scale, c_pre, x_pre, stats)
+                if p.pair.on:
+                    activity[P.ACT_DEPRESSIONS] += depress(
+                        p.pair,
+                        p.syn,
+                        seed,
+                        presentation,
+                        t,
+                        eta_pre[image],
+                        n_events,
+                        n_post,
+                        x_post,
+                        weight,
+                        stats,
+                    )
                 k_eta = potentiation(p.syn, n_post) * eta[image]
                 first_learner, last_learner = np.int64(0), np.int64(n)
                 if p.learners == P.LEARN_WINNER:
                     first_learner = np.argmax(n_window)
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
-                    if n_window[j] > 0:
-                        _learn_column(p.syn, seed, presentation, u, j, k_eta, weight, x_pre, stats)
+                    if n_window[j] > 0 and n_post[j] >= p.pair.n_essential:
+                        learn_column(p.syn, hard, seed, presentation, u, j, k_eta, weight, x_pre, stats)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
+            if learn and (p.trace == P.TRACE_EXPONENTIAL or (t + 1) % p.update_steps == 0):
+                n_events[:] = 0
             if record:
                 rec_v_mem[image, t, :] = v
                 rec_refractory[image, t, :] = refractory
@@ -336,11 +286,17 @@ def run_images(
                 rec_x_pre[image, t, :] = x_pre
                 rec_c_pre[image, t, :] = c_pre
                 rec_winner[image, t] = winner
+                if p.pair.on:
+                    rec_x_post[image, t, :] = x_post
+                if p.lay.on:
+                    rec_v_inh[image, t, :] = v_inh
+                    rec_inhibitory[image, t, :] = inhibitory_count
+                    rec_inhibitory_winner[image, t] = inhibitory
         if learn:
             if p.syn.weight_sum > 0:
                 for j in range(n):
                     if learned[j]:
-                        _normalize_column(p.syn, seed, presentation, j, weight, stats)
+                        normalize_column(p.syn, seed, presentation, j, weight, stats)
                         activity[P.ACT_NORMALIZATIONS] += 1
             forget_theta(p.thr, p.n_steps, seed, presentation, theta, v_th, stats)
         if record:

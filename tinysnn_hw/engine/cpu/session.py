@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tinysnn_hw.data.raster import Raster
 
 _RECORDED = ("v_mem", "refractory_count", "v_th", "theta", "n_post", "n_window")
+_OF_LAYER = ("v_inh", "inhibitory_count", "inhibitory_winner")
 
 
 class FloatSession:
@@ -44,7 +45,7 @@ class FloatSession:
         self.lowered = lowered
         self.state = state.copy()
         self.constants = float64.float_params(lowered)
-        self.eta, self.inhibition, self.full = float64.float_schedule(lowered)
+        self.schedule = float64.float_schedule(lowered)
 
     def store(self, state: FloatState) -> None:
         """Copy the values back into ``state``."""
@@ -62,12 +63,15 @@ class FloatSession:
         p, n_images = self.lowered.params, raster.n_images
         pieces = schedule_pieces(self.lowered, phase, first, n_images, n_presentations)
         full_inhibition = np.full(n_images, self.lowered.spec.inhibition.strength)
-        eta = np.zeros(n_images) if pieces is None else self.eta[pieces]
-        inhibition = full_inhibition if pieces is None else self.inhibition[pieces]
+        nothing = np.zeros(n_images)
+        eta = nothing if pieces is None else self.schedule.eta[pieces]
+        eta_pre = nothing if pieces is None else self.schedule.eta_pre[pieces]
+        inhibition = full_inhibition if pieces is None else self.schedule.inhibition[pieces]
         counts = np.zeros((n_images, p.n_neurons), np.uint16)
         activity = np.zeros(len(P.ACTIVITY), np.int64)
         float64.run_images(
-            p, self.constants, phase == "train", raster.offsets, raster.inputs, eta, inhibition, self.full,
+            p, self.constants, phase == "train", raster.offsets, raster.inputs, eta, eta_pre, inhibition,
+            self.schedule.full,
             self.state.weight, self.state.theta, self.state.v_th, counts, activity,
         )  # fmt: skip
         return RunResult(counts, empty_stats(), activity, self.kernel, {})
@@ -115,7 +119,7 @@ class CpuSession:
         self.theta = state.theta.copy()
         self.v_th = state.v_th.copy()
         if plan is None:
-            prove(lowered.params, int(lowered.eta.max()), max_events)
+            prove(lowered.params, int(lowered.eta.max()), max_events, int(lowered.eta_pre.max()))
             self.weight = state.weight.copy()
             return
         p = lowered.params
@@ -171,37 +175,40 @@ class CpuSession:
         n_images = raster.n_images
         pieces = schedule_pieces(self.lowered, phase, first, n_images, n_presentations)
         if pieces is None:
-            eta, inhibition = (
-                np.zeros(n_images, np.int64),
-                np.full(n_images, self.lowered.inhibition_full, np.int64),
-            )
+            eta = eta_pre = np.zeros(n_images, np.int64)
+            inhibition = np.full(n_images, self.lowered.inhibition_full, np.int64)
         else:
-            eta, inhibition = self.lowered.eta[pieces], self.lowered.inhibition[pieces]
+            eta, eta_pre = self.lowered.eta[pieces], self.lowered.eta_pre[pieces]
+            inhibition = self.lowered.inhibition[pieces]
         counts = np.zeros((n_images, p.n_neurons), np.uint16)
         stats = empty_stats()
         activity = np.zeros(len(P.ACTIVITY), np.int64)
         learn = phase == "train"
-        inputs = (
-            learn, P.PHASES[phase], np.uint32(seed), first, raster.offsets, raster.inputs, eta, inhibition
-        )  # fmt: skip
+        inputs = (learn, P.PHASES[phase], np.uint32(seed), first, raster.offsets, raster.inputs, eta)
         trace = self._empty_trace(n_images if self.record else 0)
         if self.plan is None:
             generic.run_images(
-                p, *inputs, self.lowered.x_scale, self.weight, self.theta, self.v_th, counts, stats, activity,
-                self.record, tuple(trace.values()),
+                p, *inputs, eta_pre, inhibition, self.lowered.x_scale, self.weight, self.theta, self.v_th, counts,
+                stats, activity, self.record, tuple(trace.values()),
             )  # fmt: skip
         else:
             from tinysnn_hw.engine.cpu import fast
 
             fast.run_images(
-                p, rounding_biases(p), *inputs, self.lowered.x_scale, self.rows, self.columns, self.master,
+                p, rounding_biases(p), *inputs, inhibition, self.lowered.x_scale, self.rows, self.columns, self.master,
                 fast.make_scratch(p, self.plan.lane), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
         for row, frozen in ((P.STAT_WEIGHT, self._weights()), (P.STAT_V_TH, self.v_th)):
             stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(frozen.min()))
             stats[row, P.STAT_MAX] = max(stats[row, P.STAT_MAX], int(frozen.max()))
         check_overflow(self.lowered, stats)
-        return RunResult(counts, stats, activity, self.kernel, trace if self.record else {})
+        return RunResult(counts, stats, activity, self.kernel, self._own(trace) if self.record else {})
+
+    def _own(self, trace: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the recorded registers without those of other networks."""
+        p = self.lowered.params
+        foreign = (() if p.pair.on else ("x_post",)) + (() if p.lay.on else _OF_LAYER)
+        return {name: array for name, array in trace.items() if name not in foreign}
 
     def _weights(self) -> np.ndarray:
         return self.weight if self.plan is None else self.master
@@ -213,4 +220,7 @@ class CpuSession:
         trace |= {name: np.zeros((n_images, p.n_steps, p.n_inputs), np.int64) for name in ("x_pre", "c_pre")}
         trace["weight"] = np.zeros((n_images, p.n_inputs, p.n_neurons), np.int64)
         trace["winner"] = np.zeros((n_images, p.n_steps), np.int64)
+        for name, images in (("x_post", p.pair.on), ("v_inh", p.lay.on), ("inhibitory_count", p.lay.on)):
+            trace[name] = np.zeros((n_images * images, p.n_steps, p.n_neurons), np.int64)
+        trace["inhibitory_winner"] = np.zeros((n_images * p.lay.on, p.n_steps), np.int64)
         return trace
