@@ -9,6 +9,7 @@ of one step and what reads the output are registers of the datapath and not coun
 from __future__ import annotations
 
 from tinysnn_hw.cost.counts import ADD, COMPARE, MULTIPLY, Counts, Ledger
+from tinysnn_hw.cost.inhibition import count_inhibition
 from tinysnn_hw.cost.plasticity import count_learning
 from tinysnn_hw.cost.words import CONSTANT_BITS, THETA_CONSTANT_BITS, Words
 from tinysnn_hw.errors import SpecError
@@ -60,20 +61,19 @@ def count_accesses(
     With ``T`` steps, ``A`` input events, ``B`` output spikes over ``M`` images, ``I`` inputs and ``N`` neurons, in
     words read and written:
 
-    =================  =============================  =============================
-    variable           read                           written
-    =================  =============================  =============================
-    `input_spikes`     A                              A
+    =================  ======================  ===========================================
+    variable           read                    written
+    =================  ======================  ===========================================
+    `input_spikes`     A                       A
     `weight`           A N
-    `accumulator`      A N + T N                      A N + T N
-    `v_mem`            T N + B N                      T N + B N + M N
-    `v_th`             T N                            (training) B, and M N if theta is forgotten
-    `refractory_count` T N                            T N + B + M N
-    `lateral`          B (N - 1) sparse, B N dense
-    `output_spikes`                                   B
-    =================  =============================  =============================
+    `accumulator`      A N + T N               A N + T N
+    `v_mem`            T N                     T N + M N
+    `v_th`             T N                     (training) B, and M N if theta is forgotten
+    `refractory_count` T N                     T N + B + M N
+    `output_spikes`                            B
+    =================  ======================  ===========================================
 
-    and what `tinysnn_hw.cost.plasticity` adds in training.
+    beside what `tinysnn_hw.cost.inhibition` adds, and `tinysnn_hw.cost.plasticity` in training.
     """
     for name, value, allowed in (
         ("phase", phase, ("inference", "training")),
@@ -90,8 +90,11 @@ def count_accesses(
     ledger = Ledger(is_float=words.is_float)
     steps = activity.images * activity.steps_per_image
     _input(ledger, words, activity, steps, spike_storage)
+    if phase == "training" and spec.inhibition.kind == "layer":
+        # The traces see an event a step before the neurons do, so it is read for each.
+        ledger.read("trace", "input_spikes", *_event_runs(words, activity, steps, spike_storage))
     _neurons(ledger, words, activity, steps)
-    _inhibition(ledger, words, activity, weights)
+    count_inhibition(ledger, words, activity, weights)
     if phase == "training":
         _thresholds(ledger, words, activity)
         count_learning(ledger, words, activity)
@@ -113,9 +116,25 @@ def check_activity(spec: NetworkSpec, activity: Activity, phase: str) -> None:
             f"activity.steps_per_image = {activity.steps_per_image}, but encoding.n_steps of {spec.name} is "
             f"{spec.encoding.n_steps}; give the activity of this network and recipe"
         )
-    for name in ("input_spikes", "output_spikes", "updates", "normalizations"):
+    for name in (
+        "input_spikes",
+        "output_spikes",
+        "updates",
+        "normalizations",
+        "inhibitory_spikes",
+        "depressions",
+    ):
         if getattr(activity, name) < 0:
             raise SpecError(f"activity.{name} = {getattr(activity, name)}; it must not be negative")
+    for name, key, value, needed in (
+        ("inhibitory_spikes", "inhibition.kind", spec.inhibition.kind, "layer"),
+        ("depressions", "learning.rule", spec.learning.rule, "pairwise"),
+    ):
+        if getattr(activity, name) and value != needed:
+            raise SpecError(
+                f"activity.{name} = {getattr(activity, name)}, which only {key} = {needed!r} has; {spec.name} has "
+                f"{value!r}: give the activity of this network"
+            )
     if phase == "training" and activity.output_spikes and not activity.updates:
         raise SpecError(
             f"activity has {activity.output_spikes} output spikes and no updates: it comes from inference; give that "
@@ -125,20 +144,21 @@ def check_activity(spec: NetworkSpec, activity: Activity, phase: str) -> None:
 
 def _input(ledger: Ledger, words: Words, activity: Activity, steps: int, storage: str) -> None:
     inputs, neurons, events = words.inputs, words.neurons, activity.input_spikes
-    if storage == "events":
-        ledger.store("input_spikes", inputs, words.width("input_spikes"))
-        runs, length = events, 1
-    else:
-        ledger.store("input_spikes", inputs, 1)
-        runs, length = steps, inputs
-    ledger.write("input", "input_spikes", runs, length)
-    ledger.read("input", "input_spikes", runs, length)
+    ledger.store("input_spikes", inputs, words.width("input_spikes") if storage == "events" else 1)
+    runs = _event_runs(words, activity, steps, storage)
+    ledger.write("input", "input_spikes", *runs)
+    ledger.read("input", "input_spikes", *runs)
     width = words.width("accumulator")
     ledger.store("weight", inputs * neurons, words.width("weight"))
     ledger.store("accumulator", neurons, width)
     ledger.read("input", "weight", events, neurons)
     ledger.update("input", "accumulator", events, neurons)
     ledger.operate("input", ADD, events * neurons, width)
+
+
+def _event_runs(words: Words, activity: Activity, steps: int, storage: str) -> tuple[int, int]:
+    """Return runs and words of a run in which all input spikes pass once."""
+    return (activity.input_spikes, 1) if storage == "events" else (steps, words.inputs)
 
 
 def _neurons(ledger: Ledger, words: Words, activity: Activity, steps: int) -> None:
@@ -172,20 +192,6 @@ def _neurons(ledger: Ledger, words: Words, activity: Activity, steps: int) -> No
     ledger.operate("fire", COMPARE, total, margin)
     ledger.write("fire", "refractory_count", spikes, 1)
     ledger.write("fire", "output_spikes", spikes, 1)
-
-
-def _inhibition(ledger: Ledger, words: Words, activity: Activity, weights: str) -> None:
-    """A pass over all potentials at each spike; the winner's becomes `v_reset` on the way."""
-    neurons, spikes, width = words.neurons, activity.output_spikes, words.width("v_mem")
-    others = spikes * (neurons - 1)
-    ledger.update("inhibit", "v_mem", spikes, neurons)
-    ledger.operate("inhibit", ADD, others, width)
-    if words.spec.neuron.v_floor is not None:
-        ledger.operate("inhibit", COMPARE, others, width)
-    if weights != "learned":
-        row = neurons - 1 if weights == "sparse" else neurons
-        ledger.store("lateral", neurons * row, words.width("lateral"))
-        ledger.read("inhibit", "lateral", spikes, row)
 
 
 def _thresholds(ledger: Ledger, words: Words, activity: Activity) -> None:

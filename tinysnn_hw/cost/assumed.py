@@ -44,7 +44,7 @@ def assumed_activity(
     Without `input_spikes` an image is taken to have the total intensity ``encoding.gain_reference``, at most that of
     all inputs full: ``n_steps * rate_max_hz * dt * gain_reference / 255`` events.  Every output spike is taken to
     fall to another neuron and window as far as there are any, so updates and normalised columns are upper bounds for
-    that number of spikes.
+    that number of spikes, as are depressed synapses.  An inhibitory neuron is taken to fire for every spike it gets.
     """
     if images < 1:
         raise SpecError(f"images = {images}; at least 1 is required")
@@ -61,6 +61,11 @@ def assumed_activity(
     windows = encoding.n_steps // learning.update_steps
     most_learners = 1 if learning.learners == "winner" else spec.network.neurons
     updates = min(output_spikes, float(windows * most_learners))
+    depressed = 0.0
+    if learning.rule == "pairwise":
+        # With n_essential, each of so many neurons is taken to be concerned from the first event on.
+        able = output_spikes / learning.n_essential if learning.n_essential else float(spec.network.neurons)
+        depressed = input_spikes * min(able, float(spec.network.neurons))
     normalized = min(updates, float(spec.network.neurons)) if learning.weight_sum is not None else 0.0
     return Activity(
         images=images,
@@ -69,6 +74,8 @@ def assumed_activity(
         output_spikes=round(images * output_spikes),
         updates=round(images * updates),
         normalizations=round(images * normalized),
+        inhibitory_spikes=round(images * output_spikes) if spec.inhibition.kind == "layer" else 0,
+        depressions=round(images * depressed),
     )
 
 

@@ -139,11 +139,16 @@ def event_rows(
     assert events is not None  # kind = "event"
     neurons, spikes = spec.network.neurons, activity.output_spikes
     steps = activity.images * activity.steps_per_image
+    if spec.inhibition.kind == "layer":
+        inhibitory = activity.inhibitory_spikes
+        lateral, units, sent = spikes + inhibitory * (neurons - 1), 2 * neurons, spikes + inhibitory
+    else:
+        lateral, units, sent = spikes * (neurons - 1), neurons, spikes
     found = [
         ("input", "synop", activity.input_spikes * neurons, events.synop),
-        ("inhibit", "synop", spikes * (neurons - 1), events.synop),
-        ("integrate", "neuron update", steps * neurons, events.neuron_update),
-        ("fire", "spike", spikes, events.spike),
+        ("inhibit", "synop", lateral, events.synop),
+        ("integrate", "neuron update", steps * units, events.neuron_update),
+        ("fire", "spike", sent, events.spike),
     ]
     if phase == "training":
         if events.learned_synapse is None:
@@ -151,9 +156,8 @@ def event_rows(
                 f"{hardware.name}: the energy of a learned synapse is not known (events.learned_synapse is absent), so "
                 "training has no energy on it; ask for inference, or give the value in a file of your own"
             )
-        found.append(
-            ("learn", "learned synapse", activity.updates * spec.network.inputs, events.learned_synapse)
-        )
+        synapses = activity.updates * spec.network.inputs + activity.depressions
+        found.append(("learn", "learned synapse", synapses, events.learned_synapse))
     for part, operation, count, price in found:
         if price is not None and count:
             yield EnergyRow(

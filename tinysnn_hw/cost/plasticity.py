@@ -1,5 +1,7 @@
 """Accesses and operations that only learning needs: traces, windows, weight updates, normalisation.
 
+Pair-wise STDP, which has no windows, is in `tinysnn_hw.cost.pairwise`.
+
 With ``W`` full windows, ``U`` updates, ``Z`` normalised columns over ``M`` images and ``T`` steps, in words read
 and written:
 
@@ -21,6 +23,7 @@ A column of weights is ``I`` single words, because weights lie row by row.  The 
 from __future__ import annotations
 
 from tinysnn_hw.cost.counts import ADD, COMPARE, MULTIPLY, Ledger
+from tinysnn_hw.cost.pairwise import count_pairwise
 from tinysnn_hw.cost.words import CONSTANT_BITS, SCALE_BITS, Words, address_bits
 from tinysnn_hw.records import Activity
 
@@ -28,24 +31,29 @@ from tinysnn_hw.records import Activity
 def count_learning(ledger: Ledger, words: Words, activity: Activity) -> None:
     """Add what learning does to a ledger that knows the weights."""
     learning = words.spec.learning
-    windows = activity.images * (activity.steps_per_image // learning.update_steps)
     ledger.store("x_pre", words.inputs, words.width("x_pre"))
     ledger.write("onset", "x_pre", activity.images, words.inputs)
+    if learning.weight_sum is not None:
+        _normalization(ledger, words, activity.normalizations)
+    if learning.rule == "pairwise":
+        _exponential_trace(ledger, words, activity)
+        count_pairwise(ledger, words, activity)
+        return
+    windows = activity.images * (activity.steps_per_image // learning.update_steps)
     if learning.trace == "exponential":
         _exponential_trace(ledger, words, activity)
     else:
         _window_trace(ledger, words, activity, windows)
     _counters(ledger, words, activity, windows)
     _updates(ledger, words, activity.updates)
-    if learning.weight_sum is not None:
-        _normalization(ledger, words, activity.normalizations)
 
 
 def _exponential_trace(ledger: Ledger, words: Words, activity: Activity) -> None:
     steps = activity.images * activity.steps_per_image
     ledger.update("trace", "x_pre", steps, words.inputs)
     ledger.operate("trace", MULTIPLY, steps * words.inputs, words.width("x_pre"), CONSTANT_BITS)
-    ledger.operate("trace", ADD, activity.input_spikes, words.width("x_pre") + CONSTANT_BITS)
+    if words.spec.learning.trace_mode == "add":
+        ledger.operate("trace", ADD, activity.input_spikes, words.width("x_pre") + CONSTANT_BITS)
     words.cut(ledger, "trace", "x_pre", steps * words.inputs, CONSTANT_BITS)
 
 

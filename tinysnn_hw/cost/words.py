@@ -13,6 +13,8 @@ CONSTANT_BITS = 16
 """Fraction bits of leak and trace factors and of the normalising scale (docs/numerics.md, section 4)."""
 SCALE_BITS = CONSTANT_BITS + 1
 THETA_CONSTANT_BITS = 32
+_LIKE = {"lateral": "weight", "excitation": "weight", "v_th_inh": "v_inh"}
+"""Stored words without a format of their own -> the register whose width they have."""
 FLOAT_BITS = 32
 
 
@@ -63,9 +65,7 @@ class Words:
             return FLOAT_BITS
         if variable == "accumulator":
             return self.spec.formats.v_mem.format.int_bits + self.accumulator_fraction
-        if variable == "lateral":
-            variable = "weight"
-        return register_formats(self.spec)[variable].width
+        return register_formats(self.spec)[_LIKE.get(variable, variable)].width
 
     def wide_threshold(self, register: str) -> int:
         """Return the width of `theta` or `v_th` on the threshold grid [bit]."""
