@@ -83,6 +83,8 @@ class OracleLearning(OracleState):
         c, formats = self.constants, self.spec.formats
         f_x_pre = formats.x_pre.format.frac_bits
         x, w, s = self.x_pre[i], self.weight[i][j], f_x_pre + formats.eta.format.frac_bits
+        if self.spec.learning.rule == "pairwise" and x == 0:
+            return
         match self.spec.learning.rule:
             case "potentiate":
                 n = times_power(w, s) + k_e * x * (c.w_max - w)

@@ -156,10 +156,11 @@ def choose_plan(lowered: Lowered, max_events: int) -> LanePlan | None:
     """Return the fast kernel's storage plan for rasters with up to ``max_events`` events in a step, or None."""
     from tinysnn_hw.engine.cpu.plan import plan_lanes
 
-    if lowered.params.pair.on or lowered.params.lay.on:
+    p = lowered.params
+    if p.lay.on and not p.pair.on:
         return None
     inhibition = max(int(lowered.inhibition.max()), lowered.inhibition_full)
-    return plan_lanes(lowered.params, int(lowered.eta.max()), inhibition, max_events)
+    return plan_lanes(p, int(lowered.eta.max()), inhibition, max_events)
 
 
 def run(

@@ -42,7 +42,7 @@ def threshold_lane(mem, raw, lane_max):
 
 
 @njit(cache=True, inline="always")
-def _find_winner_exactly(mem, v, th_lane, v_th):
+def find_winner_exactly(mem, v, th_lane, v_th):
     """Return the firing neuron where lanes cannot hold the thresholds exactly, or -1."""
     winner = np.int64(-1)
     best = np.int64(-1)
@@ -56,7 +56,7 @@ def _find_winner_exactly(mem, v, th_lane, v_th):
 
 
 @njit(cache=True, inline="always")
-def _fill_noise(mem, key, noise):
+def fill_noise(mem, key, noise):
     """Fill the random bits of stochastic `v_mem` rounding for one step."""
     shift = mem.v_shift + (P.DECAY_BITS if mem.leak == P.LEAK_MULTIPLY else 0)
     bits = np.uint32(min(shift, mem.v_rand_bits))
@@ -172,7 +172,7 @@ def run_images(
                     stats,
                 )
             if stochastic:
-                _fill_noise(p.mem, chain(key_image, np.uint32(t)), noise)
+                fill_noise(p.mem, chain(key_image, np.uint32(t)), noise)
             outcome = lif_pass(
                 v, th_lane, peak, noise, rows, inputs, begin, end, n_tiles, n_padded,
                 p.mem.leak, p.mem.leak_shift, leak_mul, leak_sub, p.mem.acc_max, p.mem.v_shift, v_top,
@@ -185,7 +185,7 @@ def run_images(
                     if ring[slot] >= 0:
                         v[ring[slot]] = lane_min
             if outcome & 1:
-                winner = find_winner(v, th_lane) if exact else _find_winner_exactly(p.mem, v, th_lane, v_th)
+                winner = find_winner(v, th_lane) if exact else find_winner_exactly(p.mem, v, th_lane, v_th)
             if winner >= 0:
                 others = n - 1
                 if t <= held_until:

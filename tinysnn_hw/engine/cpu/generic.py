@@ -170,7 +170,6 @@ def run_images(
     x_post = np.zeros(n if p.pair.on else 0, np.int64)
     v_inh = np.zeros(n if p.lay.on else 0, np.int64)
     inhibitory_count = np.zeros(n if p.lay.on else 0, np.int64)
-    hard = bool(p.pair.on and not p.pair.soft)
     key_v_inh = start(seed, np.uint32(_ROUND_V_INH + np.uint32(P.PHASE_STRIDE * phase)))
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     for image in range(offsets.shape[0]):
@@ -270,7 +269,9 @@ def run_images(
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0 and n_post[j] >= p.pair.n_essential:
-                        learn_column(p.syn, hard, seed, presentation, u, j, k_eta, weight, x_pre, stats)
+                        learn_column(
+                            p.syn, p.pair.soft, seed, presentation, u, j, k_eta, weight, x_pre, stats
+                        )
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0

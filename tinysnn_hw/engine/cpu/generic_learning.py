@@ -119,15 +119,17 @@ def decay_x_pre(tra, seed, presentation, t, n_events, x_pre, stats):
 
 
 @njit(cache=True)
-def learn_column(syn, hard, seed, presentation, u, j, k_eta, weight, x_pre, stats):
-    """Apply one update to all weights of neuron ``j``; ``hard``: pair-wise learning without soft bounds."""
+def learn_column(syn, soft, seed, presentation, u, j, k_eta, weight, x_pre, stats):
+    """Apply one update to all weights of neuron ``j``; ``soft``: the bounds of pair-wise learning."""
     key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
     shift = syn.x_frac + syn.eta_frac
     for i in range(weight.shape[0]):
         w = weight[i, j]
         if syn.rule == P.RULE_ATTRACT:
             n = (w << shift) + k_eta * (x_pre[i] * syn.w_max - (w << syn.x_frac))
-        elif hard:
+        elif syn.rule == P.RULE_PAIRWISE and x_pre[i] == 0:
+            continue
+        elif syn.rule == P.RULE_PAIRWISE and not soft:
             n = (w << shift) + k_eta * x_pre[i] * syn.w_max
         else:
             n = (w << shift) + k_eta * x_pre[i] * (syn.w_max - w)

@@ -126,7 +126,8 @@ class CpuSession:
         self.columns = column_positions(p.n_neurons, plan)
         self.rows = aligned_zeros((p.n_inputs, padded(p.n_neurons)), plan.row)
         self.rows[:, self.columns] = state.weight << p.mem.sum_shift
-        self.master = np.ascontiguousarray(state.weight.T).astype(plan.row)
+        if not p.pair.on:
+            self.master = np.ascontiguousarray(state.weight.T).astype(plan.row)
 
     @property
     def kernel(self) -> str:
@@ -137,7 +138,12 @@ class CpuSession:
         """Copy the registers back into ``state``."""
         state.theta[:] = self.theta
         state.v_th[:] = self.v_th
-        state.weight[:] = self.weight if self.plan is None else self.master.T
+        if self.plan is None:
+            state.weight[:] = self.weight
+        elif self.lowered.params.pair.on:
+            state.weight[:] = self.rows[:, self.columns] >> self.lowered.params.mem.sum_shift
+        else:
+            state.weight[:] = self.master.T
 
     def fitting(self, raster: Raster) -> CpuSession:
         """Return the session itself, or one proven for a raster with more events per step, holding the same bits."""
@@ -191,6 +197,14 @@ class CpuSession:
                 p, *inputs, eta_pre, inhibition, self.lowered.x_scale, self.weight, self.theta, self.v_th, counts,
                 stats, activity, self.record, tuple(trace.values()),
             )  # fmt: skip
+        elif p.pair.on:
+            from tinysnn_hw.engine.cpu import fast_pairwise
+
+            depress = P.rounding_bias(p.syn.w_rounding, p.pair.y_frac + p.pair.eta_frac)
+            fast_pairwise.run_images(
+                p, rounding_biases(p), depress, *inputs, eta_pre, inhibition, self.rows, self.columns,
+                fast_pairwise.make_scratch(p, self.plan.lane), self.theta, self.v_th, counts, stats, activity,
+            )  # fmt: skip
         else:
             from tinysnn_hw.engine.cpu import fast
 
@@ -198,7 +212,7 @@ class CpuSession:
                 p, rounding_biases(p), *inputs, inhibition, self.lowered.x_scale, self.rows, self.columns, self.master,
                 fast.make_scratch(p, self.plan.lane), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
-        for row, frozen in ((P.STAT_WEIGHT, self._weights()), (P.STAT_V_TH, self.v_th)):
+        for row, frozen in ((P.STAT_WEIGHT, self._extreme_weights()), (P.STAT_V_TH, self.v_th)):
             stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(frozen.min()))
             stats[row, P.STAT_MAX] = max(stats[row, P.STAT_MAX], int(frozen.max()))
         check_overflow(self.lowered, stats)
@@ -210,8 +224,15 @@ class CpuSession:
         foreign = (() if p.pair.on else ("x_post",)) + (() if p.lay.on else _OF_LAYER)
         return {name: array for name, array in trace.items() if name not in foreign}
 
-    def _weights(self) -> np.ndarray:
-        return self.weight if self.plan is None else self.master
+    def _extreme_weights(self) -> np.ndarray:
+        """Return raw weights among which are the smallest and the largest."""
+        p = self.lowered.params
+        if self.plan is None:
+            return self.weight
+        if not p.pair.on:
+            return self.master
+        ends = np.stack([self.rows.min(axis=0), self.rows.max(axis=0)])
+        return ends[:, self.columns].astype(np.int64) >> p.mem.sum_shift
 
     def _empty_trace(self, n_images: int) -> dict[str, np.ndarray]:
         """Return the arrays of `generic.run_images`'s ``records``, by name and in its order."""
