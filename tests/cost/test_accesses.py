@@ -76,7 +76,8 @@ def varied(spec, *, layer, pairwise, choose):
     values, other = spec.model_dump(mode="json"), load_network("baseline").model_dump(mode="json")
     if layer:
         values["inhibition"]["kind"] = "layer"
-        values["inhibitory"] = other["inhibitory"] | {"refractory": choose(0, 2)}
+        weak = {"refractory": choose(0, 2), "excitation": choose(22.5, 12.0)}  # 12 mV: two spikes are needed
+        values["inhibitory"] = other["inhibitory"] | weak
         values["formats"]["v_inh"] = other["formats"]["v_inh"] | {"rounding": choose("floor", "stochastic")}
         values["neuron"] |= {"leak": "multiply", "tau_mem": 0.6}  # quickly below threshold again
     if pairwise:
