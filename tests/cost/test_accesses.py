@@ -79,7 +79,7 @@ def varied(spec, *, layer, pairwise, choose):
         weak = {"refractory": choose(0, 2), "excitation": choose(22.5, 12.0)}  # 12 mV: two spikes are needed
         values["inhibitory"] = other["inhibitory"] | weak
         values["formats"]["v_inh"] = other["formats"]["v_inh"] | {"rounding": choose("floor", "stochastic")}
-        values["neuron"] |= {"leak": "multiply", "tau_mem": 0.6}  # quickly below threshold again
+        values["neuron"] |= {"leak": "multiply", "tau_mem": 1.0, "v_th": 0.3}  # soon below threshold again
     if pairwise:
         for name in ("x_post", "eta_pre"):
             values["formats"][name] = other["formats"][name]
@@ -185,6 +185,8 @@ def test_float32_is_32_bits_throughout():
         ({"images": 0}, {}, "images = 0"),
         ({"steps_per_image": 3}, {}, "steps_per_image = 3, but encoding.n_steps"),
         ({"input_spikes": -1}, {}, "input_spikes = -1"),
+        ({"inhibitory_spikes": 3}, {}, "only inhibition.kind = 'layer' has; tinysnn-wta has 'direct'"),
+        ({"depressions": 3}, {}, "only learning.rule = 'pairwise' has"),
         ({"updates": 0}, {"phase": "training"}, "comes from inference"),
         ({}, {"phase": "learning"}, "phase = 'learning' is unknown; allowed: inference, training"),
         ({}, {"weights": "spars"}, "did you mean 'sparse'"),

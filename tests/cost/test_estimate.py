@@ -14,10 +14,19 @@ import tinysnn_hw as ts
 from tinysnn_hw.cost import MemoryFootprint, assumed_activity, cost, memory_footprint
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.records import Activity, MemoryItem
-from tinysnn_hw.spec import HardwareSpec, NetworkSpec, list_hardware, load_hardware, load_network
+from tinysnn_hw.spec import (
+    HardwareSpec,
+    NetworkSpec,
+    list_hardware,
+    list_networks,
+    load_hardware,
+    load_network,
+)
 
 ACCESS = [name for name in list_hardware() if load_hardware(name).kind == "access"]
-NOTHING = {"input_spikes": 0, "output_spikes": 0, "updates": 0, "normalizations": 0}
+NOTHING = {
+    "input_spikes": 0, "output_spikes": 0, "updates": 0, "normalizations": 0, "inhibitory_spikes": 0, "depressions": 0,
+}  # fmt: skip
 
 
 def activity(images=1, steps=250, **changes):
@@ -83,6 +92,17 @@ def test_neurobench_footprint():
     )
     assert sum(item.count for item in items) == 145_955
     assert found.bits == 583_900 * 8 and found.weight_bits == 145_955 * 32
+
+
+def test_a_chip_counts_inhibitory_neurons_too():
+    net = load_network("baseline", neurons=50)
+    seen = activity(input_spikes=300, output_spikes=7, inhibitory_spikes=5, depressions=11, updates=3)
+    events = chip(synop=1.0, neuron_update=100.0, spike=1e4, learned_synapse=1e6)
+    found = cost(net, seen, hardware=events, phase="training").by("operation")
+    assert found["synop",].nominal == pytest.approx((300 * 50 + 7 + 5 * 49) * 1e-12)
+    assert found["neuron update",].nominal == pytest.approx(250 * 100 * 100e-12)
+    assert found["spike",].nominal == pytest.approx(12 * 1e-8)
+    assert found["learned synapse",].nominal == pytest.approx((3 * 784 + 11) * 1e-6)
 
 
 # --- By hand -------------------------------------------------------------------------------------------
@@ -224,6 +244,14 @@ def test_assumed_activity_follows_the_encoding():
     assert small.input_spikes == round(350 * 63.75e-3 * 10) and small.normalizations == 5
 
 
+def test_assumed_activity_of_pair_wise_learning():
+    found = assumed_activity(load_network("baseline"), images=10, input_spikes=1000, output_spikes=20)
+    assert (found.inhibitory_spikes, found.updates) == (200, 200)
+    assert found.depressions == 10 * 1000 * 400  # every event its whole row
+    gated = assumed_activity(load_network("sl-stdp"), images=10, input_spikes=1000, output_spikes=20)
+    assert gated.depressions == 10 * 1000 * 10  # at most 10 neurons fire twice
+
+
 @pytest.mark.parametrize("wrong", [{"images": 0}, {"input_spikes": -1.0}, {"output_spikes": 251.0}])
 def test_assumptions_out_of_range_are_refused(wrong):
     with pytest.raises(SpecError, match=next(iter(wrong))):
@@ -238,11 +266,13 @@ WIDER = {
     "v_th": ("s8.{}", range(1, 17)),
     "theta": ("u8.{}", range(1, 21)),
     "x_pre": ("u4.{}", range(1, 13)),
+    "x_post": ("u4.{}", range(1, 13)),
+    "v_inh": ("s8.{}", range(1, 13)),
 }
 
 
 @given(
-    name=st.sampled_from(["tinysnn", "tinysnn-wta"]),
+    name=st.sampled_from(list_networks()),
     hardware=st.sampled_from(ACCESS),
     phase=st.sampled_from(["inference", "training"]),
     register=st.sampled_from(sorted(WIDER)),
@@ -250,10 +280,11 @@ WIDER = {
 )
 def test_more_bits_never_cost_less(name, hardware, phase, register, data):
     """With truncation; rounding is an addition that a register fine enough to need none does without."""
+    if getattr(load_network(name).formats, register) is None:
+        register = "weight"
     text, widths = WIDER[register]
     narrow, wide = sorted(data.draw(st.tuples(st.sampled_from(widths), st.sampled_from(widths))))
-    rounding = "floor"
-    nets = [load_network(name, rounding=rounding, **{register: text.format(n)}) for n in (narrow, wide)]
+    nets = [load_network(name, rounding="floor", **{register: text.format(n)}) for n in (narrow, wide)]
     costs = [cost(net, hardware=hardware, phase=phase) for net in nets]
     assert costs[0].memory_bits <= costs[1].memory_bits
     for end in ("low", "nominal", "high"):
@@ -261,7 +292,7 @@ def test_more_bits_never_cost_less(name, hardware, phase, register, data):
 
 
 @given(
-    name=st.sampled_from(["tinysnn", "tinysnn-wta"]),
+    name=st.sampled_from(list_networks()),
     hardware=st.sampled_from(ACCESS),
     phase=st.sampled_from(["inference", "training"]),
     sizes=st.tuples(st.integers(1, 6400), st.integers(1, 6400)),
@@ -292,9 +323,9 @@ def test_more_neurons_never_cost_less(name, hardware, phase, sizes, weights):
 def test_more_activity_never_costs_less(hardware, phase, field, more):
     if load_hardware(hardware).kind == "event" and phase == "training":
         phase = "inference"
-    seen = activity(steps=350, input_spikes=500, output_spikes=10, updates=5, normalizations=3)
+    seen = activity(input_spikes=500, output_spikes=10, updates=5, normalizations=3)
     busier = replace(seen, **{field: getattr(seen, field) + more})
-    net = load_network("tinysnn")
+    net = load_network("baseline")
     calm, busy = (cost(net, what, hardware=hardware, phase=phase).energy_j for what in (seen, busier))
     assert calm <= busy
 

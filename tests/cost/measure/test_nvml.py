@@ -17,7 +17,11 @@ EVERY_S = 0.02
 
 
 class FakeNvml:
-    """Behaves like ``pynvml`` for one GPU; what is in `broken` fails with the given reason."""
+    """Behaves like ``pynvml`` for one GPU; what is in `broken` fails with the given reason.
+
+    Its time is the trace's: every reading of power goes on to the next recorded value, and the counter has the
+    integral up to there, so that nothing depends on the speed of the machine.
+    """
 
     NVML_FI_DEV_POWER_INSTANT, NVML_POWER_SCOPE_GPU, NVML_SUCCESS = 186, 0, 0
     NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
@@ -27,14 +31,22 @@ class FakeNvml:
 
     def __init__(self, broken=(), counter_gain=1.0, mig=False):
         self.broken, self.counter_gain, self.mig = dict.fromkeys(broken, "Not Supported"), counter_gain, mig
-        self.began = time.perf_counter()
+        self.step = 0
+
+    def clock(self):
+        return self.step * EVERY_S
+
+    def _next_mw(self):
+        self.step += 1
+        return self._power_mw(self.step)
 
     def _check(self, name):
         if name in self.broken:
             raise self.NVMLError(self.broken[name])
 
-    def _power_mw(self, at):
-        return RECORDED[min(int(at / EVERY_S), len(RECORDED) - 1)]
+    @staticmethod
+    def _power_mw(step):
+        return RECORDED[min(step, len(RECORDED) - 1)]
 
     def nvmlInit(self):
         self._check("init")
@@ -52,25 +64,18 @@ class FakeNvml:
 
     def nvmlDeviceGetTotalEnergyConsumption(self, _handle):
         self._check("counter")
-        left, whole = time.perf_counter() - self.began, 0.0
-        for value in RECORDED:
-            whole += value * min(left, EVERY_S)
-            left -= EVERY_S
-            if left <= 0:
-                break
-        else:
-            whole += RECORDED[-1] * left
+        whole = sum(EVERY_S * (self._power_mw(k) + self._power_mw(k + 1)) / 2 for k in range(self.step))
         return int(123_456_789 + whole * self.counter_gain)
 
     def nvmlDeviceGetFieldValues(self, _handle, wanted):
         assert wanted == [(186, 0)]
         missing = "instant" in self.broken
-        power = self._power_mw(time.perf_counter() - self.began)
+        power = 0 if missing else self._next_mw()
         return [SimpleNamespace(nvmlReturn=3 if missing else 0, value=SimpleNamespace(uiVal=power))]
 
     def nvmlDeviceGetPowerUsage(self, _handle):
         self._check("average")
-        return self._power_mw(time.perf_counter() - self.began)
+        return self._next_mw()
 
     def nvmlDeviceGetName(self, _handle):
         return b"NVIDIA Stand-in"
@@ -88,19 +93,23 @@ class FakeNvml:
         return 41
 
 
-def window(nvml, seconds=0.3, **options):
-    source = NvmlSource(nvml=nvml, sample_s=0.004, **options)
+def window(nvml, samples=30):
+    """Read one window of at least so many samples."""
+    source = NvmlSource(nvml=nvml, sample_s=0.001, clock=nvml.clock)
     source.begin()
-    time.sleep(seconds)
+    until = nvml.step + samples
+    while nvml.step < until and source._sampler is not None:
+        time.sleep(0.001)
+    nvml.step += samples * (source._sampler is None)
     return source, source.end()
 
 
 def test_counter_checked_by_instantaneous_power():
     source, reading = window(FakeNvml())
     assert source.method == "total-energy counter, checked by integral of instantaneous power"
-    assert reading.check_j == pytest.approx(reading.energy_j, rel=0.1)
-    assert 40 < reading.energy_j < 80  # about 200 W for 0.3 s
-    assert reading.n_samples > 20 and reading.largest_gap_s < 0.2
+    assert reading.check_j == pytest.approx(reading.energy_j, rel=0.05)
+    assert 200 < reading.power_w < 245  # the trace settles at 244 W
+    assert reading.n_samples >= 30 and reading.largest_gap_s == pytest.approx(EVERY_S)
     assert source.details == {
         "name": "NVIDIA Stand-in", "driver": "999.1", "power_limit_w": "350.0", "temperature_c": "41",
     }  # fmt: skip
@@ -110,7 +119,7 @@ def test_counter_checked_by_instantaneous_power():
 def test_without_counter_the_integral_is_the_reading():
     source, reading = window(FakeNvml(broken=["counter"]))
     assert source.method == "integral of instantaneous power"
-    assert reading.check_j is None and 40 < reading.energy_j < 80
+    assert reading.check_j is None and 200 < reading.power_w < 245
 
 
 def test_averaged_power_is_called_so():
@@ -124,9 +133,10 @@ def test_counter_alone():
 
 
 def test_disagreement_reaches_the_measurement():
+    nvml = FakeNvml(counter_gain=0.57)
     found = measure_energy(
         lambda: time.sleep(0.05),
-        NvmlSource(nvml=FakeNvml(counter_gain=0.57), sample_s=0.004, update_s=0.01),
+        NvmlSource(nvml=nvml, sample_s=0.002, update_s=0.01, clock=nvml.clock),
         window_s=0.2,
         warmup_s=0.0,
         repeats=2,
@@ -170,7 +180,7 @@ def test_a_missing_library_names_the_extra(monkeypatch):
 @pytest.mark.parametrize("gain", [0.0, -1.0, 1e6], ids=["stands still", "runs backward", "impossible power"])
 def test_impossible_counters_are_no_reading(gain):
     with pytest.raises(PowerSourceError, match="which cannot be"):
-        window(FakeNvml(counter_gain=gain), seconds=0.05)
+        window(FakeNvml(counter_gain=gain), samples=3)
 
 
 def test_a_device_that_fails_within_a_window():
@@ -178,7 +188,8 @@ def test_a_device_that_fails_within_a_window():
     source = NvmlSource(nvml=nvml, sample_s=0.001)
     source.begin()
     nvml.broken["instant"] = "GPU is lost"
-    time.sleep(0.02)
+    while source._sampler._thread.is_alive():
+        time.sleep(0.001)
     with pytest.raises(PowerSourceError, match="nvml: power"):
         source.end()
 

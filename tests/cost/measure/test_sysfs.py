@@ -44,7 +44,10 @@ def powercap(tmp_path):
 
 
 def set_energy(root, folder, value):
-    (root / folder / "energy_uj").write_text(f"{value}\n", encoding="ascii")
+    """As the kernel does it: a reader sees the old value or the new one."""
+    fresh = root / folder / "fresh"
+    fresh.write_text(f"{value}\n", encoding="ascii")
+    fresh.replace(root / folder / "energy_uj")
 
 
 def test_packages_and_memory_are_added_and_nothing_twice(powercap):
@@ -165,10 +168,10 @@ NANO = {
 def test_rails_of_boards(tmp_path, files, rails, power_w, scope):
     source = Ina3221Source(rails, root=write(tmp_path, files), sample_s=0.002)
     source.begin()
-    time.sleep(0.05)
+    time.sleep(0.02)
     reading = source.end()
     assert reading.power_w == pytest.approx(power_w, rel=1e-9)
-    assert source.scope == scope and reading.n_samples > 3
+    assert source.scope == scope and reading.n_samples >= 2
 
 
 def test_the_whole_board_is_never_added_to_its_parts(tmp_path):
@@ -193,7 +196,6 @@ def test_a_monitor_that_vanishes_in_a_window_is_an_error(tmp_path):
     source = Ina3221Source(root=root, sample_s=0.001)
     source.begin()
     (root / "class/hwmon/hwmon3/curr1_input").unlink()
-    time.sleep(0.05)
     with pytest.raises(PowerSourceError, match="cannot be read"):
         source.end()
 
@@ -209,13 +211,16 @@ def test_the_integral_is_the_trapezoidal_one():
 
 def test_a_sampler_covers_both_ends_and_can_start_again():
     values = iter(range(10**6))
-    sampler = Sampler(lambda: float(next(values)), 0.002)
+    sampler = Sampler(lambda: float(next(values)), 0.001)
     for _ in range(2):
         began = time.perf_counter()
         sampler.start()
-        time.sleep(0.03)
+        while len(sampler._values) < 5:
+            time.sleep(0.001)
+        inside = time.perf_counter()
         trace = sampler.stop()
-        assert len(trace.values) > 3 and list(trace.values) == sorted(trace.values)
-        assert trace.time_s == pytest.approx(time.perf_counter() - began, abs=0.02)
+        ended = time.perf_counter()
+        assert len(trace.values) >= 6 and list(trace.values) == sorted(trace.values)
+        assert inside - trace.times_s[0] <= trace.time_s <= ended - began
     with pytest.raises(RuntimeError, match="not started"):
         sampler.stop()
