@@ -286,6 +286,9 @@ def test_inputs_ascend_within_a_step(seed: int, spikes: str, rate: float) -> Non
     )
     raster.check()
     assert (raster.n_images, raster.n_steps, raster.n_inputs) == (3, 20, 90)
+    same_step = np.repeat(np.arange(60), np.diff(raster.offsets, axis=1).ravel())
+    descents = np.diff(raster.inputs.astype(np.int64)) < 0
+    assert (np.diff(same_step)[descents] > 0).all()
 
 
 def test_several_events_of_a_pixel_in_a_step_all_count() -> None:
@@ -392,7 +395,7 @@ def test_every_place_is_as_likely_for_every_image() -> None:
         ({"images": np.zeros((2, 3))}, r"images: shape \(2, 3\), dtype float64; uint8\[n, n_inputs\] is required"),
         ({"images": np.zeros((2, 3, 3), np.uint8)}, r"images: shape \(2, 3, 3\)"),
         ({"images": np.zeros(3, np.uint8)}, r"images: shape \(3,\)"),
-        ({"spikes": "poison"}, "spikes = 'poison'; allowed: poisson, regular"),
+        ({"spikes": "poison"}, "spikes = 'poison'; allowed: poisson, regular, pooled"),
         ({"phase": "training"}, "phase = 'training'; allowed: train, label, test"),
         ({"seed": -1}, "seed = -1; 0 to 4294967295 is allowed"),
         ({"seed": 2**32}, "seed = 4294967296; 0 to 4294967295 is allowed"),

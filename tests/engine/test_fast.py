@@ -611,8 +611,13 @@ def test_a_flipped_last_bit_of_the_fast_storage_is_noticed(phase: str, storage: 
     faulty: Any = open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel="fast")
     busiest = int(expected["counts"].sum(axis=0).argmax())
     source = most_active_input(rasters[phase])
-    place = {"rows": (source, faulty.columns[busiest]), "master": (busiest, source)}.get(storage, busiest)
-    getattr(faulty, storage)[place] ^= 1
+    weights = faulty.weights
+    place: Any = busiest
+    if storage == "rows":
+        place = weights.origin[busiest] + source * weights.width[busiest]
+    elif storage == "master":
+        place = (busiest, source)
+    (getattr(weights, storage) if hasattr(weights, storage) else getattr(faulty, storage))[place] ^= 1
     assert differing(expected, present(faulty, rasters, phase)) != []
 
 

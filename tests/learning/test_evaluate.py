@@ -120,7 +120,7 @@ def test_training_labels_do_decide(model, digits):
 def test_fewer_labelling_images(model, digits):
     few = evaluate(model, digits, label_images=20)
     readouts, shown = label(model, digits, n_images=20)
-    assert len(shown.counts) == 20 and readouts.images.sum() == 20
+    assert shown.n_images == 20 and readouts.images.sum() == 20
     assert few.n_images == 80 and few.accuracy < evaluate(model, digits).accuracy
 
 

@@ -271,7 +271,7 @@ def test_wrong_names(words: list[str], changes: dict[str, Any], parts: list[str]
         ("learning.n_th", 10**30, "less than or equal to 65535"),
         ("encoding.gain_reference", 10**30, "less than or equal to 4294967296"),
         ("encoding.n_steps", 1 << 16, "less than or equal to 65535"),
-        ("encoding.train_spikes", "possion", "'poisson' or 'regular'; did you mean 'poisson'?"),
+        ("encoding.train_spikes", "possion", "'poisson', 'regular' or 'pooled'; did you mean 'poisson'?"),
         ("formats.weight.format", "u0.40", "number format 'u0.40' has 40 bits; registers and arrays take 1 to 32 bits"),
         ("formats.weight.format", Format(False, 0, 40), "'u0.40' has 40 bits"),
         ("formats.weight.format", "8 bits", "8 bits"),

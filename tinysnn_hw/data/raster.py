@@ -40,7 +40,7 @@ class Raster:
         int64[n_images, n_steps + 1], positions in `inputs`; ``offsets[0, 0] == 0`` and
         ``offsets[i, n_steps] == offsets[i + 1, 0]``.
     inputs : numpy.ndarray
-        uint16[n_events], ascending within a step.  An input that occurs twice in a step has two events.
+        uint16[n_events], in any order within a step.  An input that occurs twice in a step has two events.
 
     Raises
     ------
@@ -102,8 +102,8 @@ class Raster:
         Raises
         ------
         DataError
-            Positions descend or do not continue from one image to the next, an input is out of range, or
-            inputs descend within a step; the message names the first such place.
+            Positions descend or do not continue from one image to the next, or an input is out of range; the
+            message names the first such place.
         """
         lengths = np.diff(self.offsets, axis=1)
         if (lengths < 0).any():
@@ -123,15 +123,6 @@ class Raster:
         if outside.any():
             raise DataError(
                 f"raster inputs: {self._place(int(outside.argmax()))}, allowed 0..{self.n_inputs - 1}"
-            )
-        starts = np.zeros(self.n_events + 1, np.bool_)
-        starts[self.offsets.ravel()] = True
-        descents = (self.inputs[1:] < self.inputs[:-1]) & ~starts[1:-1] if self.n_events else starts[:0]
-        if descents.any():
-            event = int(descents.argmax()) + 1
-            raise DataError(
-                f"raster inputs: {self._place(event)} follows input {self.inputs[event - 1]}, expected "
-                "ascending inputs within a step; use Raster.from_events, which sorts"
             )
 
     def _place(self, event: int) -> str:

@@ -245,7 +245,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         pair=lower_pair(spec),
     )
     grid, pull = syn.x_frac + syn.eta_frac, largest_pull(values, int(eta.max()))
-    syn = syn._replace(narrow_learning=int((w_max << grid) + pull + (1 << grid) < 1 << 31))
+    syn = syn._replace(narrow_learning=int(pull + (2 << grid) < 1 << 31))
     x_scale = _x_scale(spec, values, n_updates)
     largest = int(x_scale.max(initial=0)) * tra.c_max + (1 << P.DECAY_BITS)
     values = values._replace(syn=syn, tra=tra._replace(narrow_counts=int(largest < 1 << 31)))

@@ -24,6 +24,7 @@ WORD = 2**32
 SPIKES = {"train": 1, "label": 2, "test": 3}
 PHASES = {"train": 4, "label": 5, "test": 6}
 INITIAL_WEIGHTS, SHUFFLE = 7, 8
+POOL = {"train": 9, "label": 10, "test": 11}
 ROUND_WEIGHT, ROUND_V_TH, ROUND_THETA, ROUND_X_PRE, ROUND_NORMALISED = 16, 18, 19, 20, 21
 ROUND_X_POST, ROUND_DEPRESSED = 23, 24
 ROUND_V_MEM = {"train": 17, "label": 49, "test": 81}

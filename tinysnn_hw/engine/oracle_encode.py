@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate, count
 
-from tinysnn_hw.engine.oracle_constants import PHASES, SHUFFLE, SPIKES, Phase, draw
+from tinysnn_hw.engine.oracle_constants import PHASES, POOL, SHUFFLE, SPIKES, Phase, draw
 from tinysnn_hw.spec.network import EncodingSpec
 
 __all__ = ["encode_image", "encoding_tables", "epoch_order"]
@@ -36,6 +37,8 @@ def encode_image(
         low, high = round(256 * encoding.gain_min), round(256 * encoding.gain_max)
         g = max(low, min(256 * sum(map(int, pixels)) // encoding.gain_reference, high))
     kind = encoding.train_spikes if phase == "train" else encoding.inference_spikes
+    if kind == "pooled":
+        return _pooled(encoding, pixels, phase, presentation, seed, interval, quantile, g)
     end = encoding.n_steps * 65536
     events: list[list[int]] = [[] for _ in range(encoding.n_steps)]
     for i, q in enumerate(pixels):
@@ -55,6 +58,34 @@ def encode_image(
                 events[time >> 16].append(i)
                 time += mean
     return events
+
+
+def _pooled(
+    encoding: EncodingSpec,
+    pixels: Sequence[int],
+    phase: Phase,
+    presentation: int,
+    seed: int,
+    interval: Sequence[int],
+    quantile: Sequence[int],
+    g: int,
+) -> list[list[int]]:
+    """Section 3, ``pooled``."""
+    events: list[list[int]] = [[] for _ in range(encoding.n_steps)]
+    rates = [0 if q == 0 else 2**32 // int(interval[q]) for q in pixels]
+    if sum(rates) == 0:
+        return events
+    sums = list(accumulate(rates))
+    mean = max(2**40 // sums[-1] * g >> 8, 1)
+    time = 0
+    for k in count():
+        d = draw(seed, POOL[phase], presentation, k)
+        time += mean * int(quantile[d >> 20]) >> 12
+        if time >= encoding.n_steps * 2**24:
+            return events
+        position = (d % 2**20) * sums[-1] >> 20
+        events[time >> 24].append(next(i for i, total in enumerate(sums) if position < total))
+    raise AssertionError("unreachable")
 
 
 def epoch_order(n: int, seed: int, epoch: int, shuffle: bool) -> list[int]:

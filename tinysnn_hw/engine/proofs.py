@@ -36,7 +36,8 @@ def max_potentiation(p: Params) -> int:
 
 def largest_pull(p: Params, eta_max: int) -> int:
     """Return a bound on what a rule adds, such as ``k * eta * (x * w_max - w * 2**x_frac)``, of either sign."""
-    return max_potentiation(p) * eta_max * max(p.tra.x_max, 1 << p.syn.x_frac) * p.syn.w_max
+    x_max = p.tra.x_one if p.trace == P.TRACE_WINDOW else p.tra.x_max
+    return max_potentiation(p) * eta_max * max(x_max, 1 << p.syn.x_frac) * p.syn.w_max
 
 
 def prove(p: Params, eta_max: int, events: int, eta_pre_max: int = 0) -> tuple[Proof, ...]:

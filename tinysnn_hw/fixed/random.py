@@ -37,6 +37,9 @@ class Purpose(IntEnum):
     TEST_PHASES = 6
     INITIAL_WEIGHTS = 7
     SHUFFLE = 8
+    TRAIN_POOL = 9
+    LABEL_POOL = 10
+    TEST_POOL = 11
     ROUND_WEIGHT = 16
     ROUND_V_MEM = 17
     ROUND_V_TH = 18

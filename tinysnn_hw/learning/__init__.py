@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tinysnn_hw.learning.evaluate import evaluate, label, present
+from tinysnn_hw.learning.evaluate import evaluate, evaluate_many, label, label_many
 from tinysnn_hw.learning.model import Model, load_model, save_model, versions
+from tinysnn_hw.learning.present import present, present_many
 from tinysnn_hw.learning.trace import Trace, trace, write_trace
 from tinysnn_hw.learning.train import train, train_many
 from tinysnn_hw.learning.validate import validate
@@ -12,9 +13,12 @@ __all__ = [
     "Model",
     "Trace",
     "evaluate",
+    "evaluate_many",
     "label",
+    "label_many",
     "load_model",
     "present",
+    "present_many",
     "save_model",
     "trace",
     "train",

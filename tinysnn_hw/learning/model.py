@@ -49,7 +49,8 @@ class Model:
         network; float64: real numbers.
     tables : EncodingTables
         Integer encoding tables; part of the definition of the model.
-    seed : int
+    seed, spike_seed : int
+        The latter decides spikes and the order of images.
     data : str
         Name of the training data.
     digests : dict of str to str
@@ -73,6 +74,7 @@ class Model:
     v_th: npt.NDArray[Any]
     tables: EncodingTables
     seed: int
+    spike_seed: int
     data: str
     digests: dict[str, str]
     presentations: int
@@ -95,6 +97,7 @@ class Model:
             "network": self.network.model_dump(mode="json"),
             "arithmetic": self.arithmetic,
             "seed": self.seed,
+            "spike_seed": self.spike_seed,
             "data": self.data,
             "digests": self.digests,
             "presentations": self.presentations,
@@ -258,6 +261,7 @@ def _rebuild(meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], origin: 
         v_th=arrays["v_th"],
         tables=tables,
         seed=int(config["seed"]),
+        spike_seed=int(config.get("spike_seed", config["seed"])),
         data=config["data"],
         digests=dict(config["digests"]),
         presentations=int(config["presentations"]),

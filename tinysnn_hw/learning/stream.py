@@ -32,6 +32,7 @@ class Stream:
     tables : EncodingTables or None
         None for a data set that already consists of spikes.
     seed : int
+        Of the spikes and of the order.
     phase : {"train", "label", "test"}
     n_images : int
         Images of one epoch.

@@ -110,7 +110,7 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
                 f"image {index}: the {split} split of {data.name!r} has images 0 to {available - 1}"
             )
     tables = None if isinstance(data, SpikeDataset) else model.tables
-    stream = Stream(data, model.network, tables, model.seed, phase, available)
+    stream = Stream(data, model.network, tables, model.spike_seed, phase, available)
     lowered = lower(model.network)
     records: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in (*_INFERENCE_REGISTERS, "winner")}
     inputs = []

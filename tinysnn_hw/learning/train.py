@@ -46,6 +46,7 @@ def train(
     data: Data,
     *,
     seed: int = 0,
+    spike_seed: int | None = None,
     arithmetic: str = "fixed",
     kernel: str = "auto",
     progress: Progress | None = None,
@@ -60,6 +61,8 @@ def train(
     data : Dataset or SpikeDataset
     seed : int
         0 to 2**32 - 1; decides initial weights, spikes and stochastic rounding.
+    spike_seed : int, optional
+        Decides spikes and the order of images in place of ``seed``: networks with the same one are shown the same.
     arithmetic : {"fixed", "float64"}
         ``fixed`` is in-training quantization, bit by bit as docs/numerics.md says; ``float64`` the same steps
         on the same spikes with real numbers.
@@ -84,6 +87,7 @@ def train(
         [network],
         data,
         seeds=[seed],
+        spike_seed=spike_seed,
         arithmetic=arithmetic,
         kernel=kernel,
         progress=progress,
@@ -96,6 +100,7 @@ def train_many(
     data: Data,
     *,
     seeds: Sequence[int] = (0,),
+    spike_seed: int | None = None,
     arithmetic: str = "fixed",
     kernel: str = "auto",
     progress: Progress | None = None,
@@ -110,6 +115,8 @@ def train_many(
     data : Dataset or SpikeDataset
     seeds : sequence of int
         Every network is trained with every seed.
+    spike_seed : int, optional
+        As in `train`.  With it all seeds share rasters too; without, those of different seeds are different.
     arithmetic, kernel, progress, threads
         As in `train`; ``threads`` networks train at the same time.
 
@@ -127,7 +134,7 @@ def train_many(
     if arithmetic not in ARITHMETICS:
         raise SpecError(f"arithmetic = {arithmetic!r}; allowed: {', '.join(ARITHMETICS)}")
     workers = thread_count(threads)
-    runs = [_Training(network, data, seed, arithmetic) for network in networks for seed in seeds]
+    runs = [_Training(network, data, seed, spike_seed, arithmetic) for network in networks for seed in seeds]
     groups: dict[str, list[_Training]] = {}
     for run in runs:
         groups.setdefault(run.raster_key, []).append(run)
@@ -138,7 +145,7 @@ def train_many(
     done = 0
     for group in groups.values():
         for run in group:
-            run.session = warmed_session(run.stream, run.lowered, run.state, kernel)
+            run.session = warmed_session(run.stream, run.lowered, run.state, kernel, run.seed)
         began = time.perf_counter()
         with ThreadPoolExecutor(min(workers, len(group))) as pool:
             for first, raster in ahead(group[0].stream, workers):
@@ -161,17 +168,21 @@ class _Training:
     session: CpuSession | FloatSession
     images_per_s: float
 
-    def __init__(self, network: NetworkSpec, data: Data, seed: int, arithmetic: str) -> None:
+    def __init__(
+        self, network: NetworkSpec, data: Data, seed: int, spike_seed: int | None, arithmetic: str
+    ) -> None:
         check_data(network, data)
         seed = checked_seed(seed)
         self.network = network
         self.data = data
         self.seed = seed
+        self.spike_seed = seed if spike_seed is None else checked_seed(spike_seed)
         self.arithmetic = arithmetic
         self.lowered = lower(network)
         self.tables = encoding_tables(network.encoding)
         self.stream = Stream(
-            data, network, None if isinstance(data, SpikeDataset) else self.tables, seed, "train", data.n_train,
+            data, network, None if isinstance(data, SpikeDataset) else self.tables, self.spike_seed, "train",
+            data.n_train,
             network.learning.epochs,
         )  # fmt: skip
         self.state = (
@@ -186,7 +197,7 @@ class _Training:
     def raster_key(self) -> str:
         """Equal for networks that are shown the same spikes."""
         learning = self.network.learning
-        return f"{self.seed} {learning.epochs} {learning.shuffle} {self.network.encoding.model_dump_json()}"
+        return f"{self.spike_seed} {learning.epochs} {learning.shuffle} {self.network.encoding.model_dump_json()}"
 
     def learn(self, first: int, raster: Raster) -> None:
         """Show one chunk of training images."""
@@ -211,6 +222,7 @@ class _Training:
             v_th=self.state.v_th,
             tables=self.tables,
             seed=self.seed,
+            spike_seed=self.spike_seed,
             data=self.data.name,
             digests=self.data.digests._asdict(),
             presentations=self.stream.total,
@@ -234,7 +246,7 @@ def checked_seed(seed: object) -> int:
 
 
 def warmed_session(
-    stream: Stream, lowered: Lowered, state: NetworkState | FloatState, kernel: str
+    stream: Stream, lowered: Lowered, state: NetworkState | FloatState, kernel: str, seed: int
 ) -> CpuSession | FloatSession:
     """Return a session that has run an image without events, so that no clock sees a compilation."""
     if kernel not in KERNELS:
@@ -242,7 +254,7 @@ def warmed_session(
     raster = stream.raster(0, 1)
     session = open_session(lowered, state, raster, kernel=kernel)
     blank = Raster(raster.n_inputs, raster.n_steps, np.zeros_like(raster.offsets), np.zeros(0, np.uint16))
-    session.run(blank, phase="test", seed=stream.seed)
+    session.run(blank, phase="test", seed=seed)
     return session
 
 

@@ -234,9 +234,10 @@ class EncodingSpec(SpecModel):
     """Lower clip of the gain."""
     gain_max: float = quantity("1", default=4.0, gt=0, le=1024)
     """Upper clip of the gain."""
-    train_spikes: Literal["poisson", "regular"] = quantity("-")
-    """Spike statistics in training: a Poisson process, or evenly spaced with a random phase."""
-    inference_spikes: Literal["poisson", "regular"] = quantity("-")
+    train_spikes: Literal["poisson", "regular", "pooled"] = quantity("-")
+    """Spikes in training: a Poisson process per pixel, evenly spaced with a random phase, or the Poisson process of
+    all pixels together (the statistics of ``poisson``, faster)."""
+    inference_spikes: Literal["poisson", "regular", "pooled"] = quantity("-")
     """Spike statistics in labelling and test."""
 
     @model_validator(mode="after")

@@ -2,32 +2,108 @@
 
 What differs from `generic` is only the order of work that cannot change a bit: all neurons advance in one
 vector pass per step, a winner is searched only when some neuron crossed its threshold, held neurons are
-parked at the lowest lane value, and saturations are counted from vector masks.
+parked at the lowest lane value, and saturations are counted only in steps in which one was possible.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
+from numpy.typing import NDArray
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.fast_learning import (
+    NO_SLOT,
+    add_events,
     advance_counts,
-    decay_trace,
+    begin_trace,
+    decay,
+    decay_drawn,
     forget_thresholds,
     learn_row,
     normalize_row,
+    saturate_trace,
+    scatter,
+    store_trace,
 )
-from tinysnn_hw.engine.cpu.fire import find_winner, inhibit
+from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
-from tinysnn_hw.engine.cpu.integrate import lif_pass
-from tinysnn_hw.engine.cpu.lanes import TILE
-from tinysnn_hw.engine.cpu.plan import aligned_zeros, padded
+from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, count_saturations, lif_pass
+from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
+from tinysnn_hw.engine.cpu.plan import NOISE_THRESHOLDS, LanePlan
+from tinysnn_hw.engine.cpu.storage import aligned_zeros, padded
+from tinysnn_hw.engine.params import Params
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 _STOCHASTIC = int(Rounding.STOCHASTIC)
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
+
+
+class Scratch(NamedTuple):
+    """Working arrays of one running network, not shared between threads.
+
+    They are made outside the kernel because compiling each allocation would cost more than all of them at run time.
+    """
+
+    v: NDArray[Any]
+    """`v_mem` on the accumulator grid, in lanes: two rows that steps read and write in turn."""
+    th_lane: NDArray[Any]
+    """Thresholds on that grid."""
+    peak: NDArray[Any]
+    noise: NDArray[Any] | None
+    n_post: NDArray[np.int32]
+    n_window: NDArray[np.int32]
+    learned: NDArray[np.bool_]
+    x_pre: NDArray[np.int32]
+    c_pre: NDArray[np.int32]
+    slot_of: NDArray[np.uint16]
+    """Where the exponential trace of an input stands in ``trace``."""
+    active: NDArray[np.uint16]
+    trace: NDArray[np.int32]
+    winners: NDArray[np.int64]
+    """[2, n_steps]: the neurons that fired in this image, and when."""
+
+
+def make_noise(p: Params, plan: LanePlan, lanes: int) -> NDArray[Any] | None:
+    """Return what a pass reads per neuron before it cuts; stochastic rounding fills it anew in each step."""
+    if plan.noise is None:
+        return None
+    noise = aligned_zeros(lanes, plan.noise)
+    noise[:] = NOISE_THRESHOLDS[Rounding(p.mem.v_rounding)] if plan.noise == np.uint16 else 0
+    return noise
+
+
+def make_scratch(p: Params, plan: LanePlan) -> Scratch:
+    """Return the working arrays of `run_images` for one network."""
+    n, m = p.n_neurons, p.n_inputs
+    lanes = padded(n)
+    th_lane = aligned_zeros(lanes, plan.lane)
+    th_lane[:] = highest_lane(th_lane)
+    return Scratch(
+        v=aligned_zeros((2, lanes), plan.lane),
+        th_lane=th_lane,
+        peak=aligned_zeros(VECTOR_BYTES // plan.lane.itemsize, plan.lane),
+        noise=make_noise(p, plan, lanes),
+        n_post=np.zeros(n, np.int32),
+        n_window=np.zeros(n, np.int32),
+        learned=np.zeros(n, np.bool_),
+        x_pre=np.zeros(m, np.int32),
+        c_pre=np.zeros(m, np.int32),
+        slot_of=np.full(m, NO_SLOT, np.uint16),
+        active=np.zeros(m, np.uint16),
+        trace=np.zeros(m, np.int32),
+        winners=np.zeros((2, p.n_steps), np.int64),
+    )
+
+
+@njit(cache=True)
+def highest_lane(lanes):
+    """Return the largest threshold a lane may hold: 32-bit lanes are subtracted without saturation."""
+    return np.int64(1 << 30) if lanes.itemsize == 4 else np.int64((1 << 15) - 1)
 
 
 @njit(cache=True, inline="always")
@@ -41,52 +117,65 @@ def threshold_lane(mem, raw, lane_max):
     return min(on_grid, lane_max)
 
 
-@njit(cache=True, inline="always")
-def find_winner_exactly(mem, v, th_lane, v_th):
+@njit(cache=True)
+def find_winner_exactly(mem, v, now, th_lane, v_th):
     """Return the firing neuron where lanes cannot hold the thresholds exactly, or -1."""
     winner = np.int64(-1)
     best = np.int64(-1)
     for j in range(v_th.shape[0]):
-        if v[j] >= th_lane[j]:
-            margin = ((np.int64(v[j]) >> mem.v_shift) << mem.cmp_v_shift) - (v_th[j] << mem.cmp_th_shift)
+        if v[now, j] >= th_lane[j]:
+            margin = ((np.int64(v[now, j]) >> mem.v_shift) << mem.cmp_v_shift) - (v_th[j] << mem.cmp_th_shift)
             if margin > best:
                 winner = np.int64(j)
                 best = margin
     return winner
 
 
-@njit(cache=True, inline="always")
-def fill_noise(mem, key, noise):
-    """Fill the random bits of stochastic `v_mem` rounding for one step."""
-    shift = mem.v_shift + (P.DECAY_BITS if mem.leak == P.LEAK_MULTIPLY else 0)
-    bits = np.uint32(min(shift, mem.v_rand_bits))
-    if shift <= 0:
-        return
-    for j in range(noise.shape[0]):
-        noise[j] = np.int32((chain(key, np.uint32(j)) >> (np.uint32(32) - bits)) << np.uint32(shift - bits))
+def draw_noise(mem, key, noise):
+    """Fill the random bits of stochastic `v_mem` rounding for one step, where anything is rounded."""
 
 
-def make_scratch(p, lane):
-    """Return the working arrays of `run_images` for one network: lanes of dtype ``lane``, counters, traces.
+@overload(draw_noise)
+def _overloaddraw_noise(mem, key, noise):
+    if isinstance(noise, types.NoneType):
+        return lambda mem, key, noise: None
 
-    They are made here because compiling each allocation would cost more than all of them at run time.
-    """
-    n, m = p.n_neurons, p.n_inputs
-    lanes = padded(n)
-    th_lane = aligned_zeros(lanes, lane)
-    th_lane[:] = np.iinfo(lane).max
-    return (
-        aligned_zeros(lanes, lane), th_lane, aligned_zeros(TILE, lane), aligned_zeros(lanes, np.int32),
-        np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.bool_), np.zeros(m, np.int32),
-        np.zeros(m, np.int32), np.full(m, -1, np.int32), np.zeros(m, np.int32), np.zeros(m, np.int32),
-        np.full(max(p.refractory, 1), -1, np.int64),
-    )  # fmt: skip
+    def fill(mem, key, noise):
+        shift = mem.v_shift + (P.DECAY_BITS if mem.leak == P.LEAK_MULTIPLY else 0)
+        if shift > 0:
+            bits = np.uint32(min(shift, mem.v_rand_bits))
+            down, up = np.uint32(np.uint32(32) - bits), np.uint32(np.uint32(shift) - bits)
+            for j in range(noise.shape[0]):
+                noise[j] = np.uint32(np.uint32(chain(key, np.uint32(j)) >> down) << up)
+
+    return fill
+
+
+@njit(cache=True)
+def peak_v_mem(mem, accumulated, bias):
+    """Return the `v_mem` written for an accumulator; with a deterministic rounding it never falls as that rises."""
+    shift, a = mem.v_shift, accumulated
+    if mem.leak == P.LEAK_SHIFT:
+        a = a - (a >> mem.leak_shift)
+    elif mem.leak == P.LEAK_MULTIPLY:
+        a = a * mem.leak_mul
+        shift += P.DECAY_BITS
+    elif mem.leak == P.LEAK_SUBTRACT:
+        a = max(a - mem.leak_sub, 0)
+    return min((a + bias[0] + ((a >> shift) & bias[2])) >> shift, mem.v_max)
+
+
+@njit(cache=True)
+def park(winners, first, last, v, now, value):
+    """Set the held neurons, which are the winners ``first`` to ``last - 1``, to a lane value."""
+    for k in range(first, last):
+        v[now, winners[0, k]] = value
 
 
 @njit(cache=True, nogil=True)
 def run_images(
     p, biases, learn, phase, seed, first, offsets, inputs, eta, inhibition, x_scale,
-    rows, columns, master, scratch, theta, v_th, counts, stats, activity,
+    weights, scratch, theta, v_th, counts, stats, activity,
 ):  # fmt: skip
     """Run images one after another; learn in place when ``learn``.
 
@@ -96,152 +185,122 @@ def run_images(
     ----------
     biases : Biases
         What each deterministic rounding adds before its shift.
-    rows : uint8 or uint16 [n_inputs, padded(n_neurons)]
-        Weights on the accumulator grid, neuron ``j`` at column ``columns[j]``.
-    columns : int64[n_neurons]
-    master : same dtype [n_neurons, n_inputs]
-        Raw weights, transposed; read and written only when learning.
-    scratch : tuple of arrays
-        `make_scratch`; not shared between threads.
+    weights : tinysnn_hw.engine.cpu.storage.Weights
+        ``master`` is read and written only when learning.
+    scratch : Scratch
     """
-    v, th_lane, peak, noise, n_post, n_window, learned, x_pre, c_pre, slot_of, active, trace, ring = scratch
+    mem = p.mem
+    v, th_lane, noise, winners = scratch.v, scratch.th_lane, scratch.noise, scratch.winners
+    n_post, n_window, learned, x_pre = scratch.n_post, scratch.n_window, scratch.learned, scratch.x_pre
     n = p.n_neurons
-    n_padded = rows.shape[1]
-    wide = v.itemsize == 4
-    lane_min = np.int64(-(1 << 30)) if wide else np.int64(-(1 << 15))
-    lane_max = np.int64((1 << 31) - 1) if wide else np.int64((1 << 15) - 1)
-    exact = p.mem.th_lane_shift >= 0 and (p.thr.th_max << p.mem.th_lane_shift) <= lane_max
-    v_reset = p.mem.v_reset << p.mem.v_shift
-    v_low = p.mem.v_min << p.mem.v_shift
-    v_floor = p.mem.v_floor << p.mem.v_shift
-    v_top = p.mem.v_max << p.mem.v_shift
-    leak_mul, leak_sub = p.mem.leak_mul, p.mem.leak_sub
-    n_tiles = n_padded // TILE
+    lane_min = np.int64(-(1 << 30)) if v.itemsize == 4 else np.int64(-(1 << 15))
+    lane_max = highest_lane(v)
+    exact = mem.th_lane_shift >= 0 and (p.thr.th_max << mem.th_lane_shift) <= lane_max
+    v_reset = mem.v_reset << mem.v_shift
+    v_low = mem.v_min << mem.v_shift
+    v_floor = mem.v_floor << mem.v_shift
+    v_top = mem.v_max << mem.v_shift
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
-    stochastic = p.mem.v_rounding == _STOCHASTIC
-    lowest, highest = np.int64(0), np.int64(0)
-    n_high, n_low = np.int64(0), np.int64(0)
+    stochastic = mem.v_rounding == _STOCHASTIC
+    trace, slot_of = scratch.trace, scratch.slot_of
+    trace_mul, trace_unit = np.int32(p.tra.trace_mul), np.int32(1 << p.tra.x_frac)
+    trace_bias, trace_even = np.int32(biases.x_pre[0]), np.int32(biases.x_pre[2])
+    lowest, highest, highest_trace = np.int64(0), np.int64(0), np.int64(0)
+    n_high, n_low, n_spikes = np.int64(0), np.int64(0), np.int64(0)
     for j in range(n):
-        th_lane[j] = threshold_lane(p.mem, v_th[j], lane_max)
+        th_lane[j] = threshold_lane(mem, v_th[j], lane_max)
     for image in range(offsets.shape[0]):
         presentation = np.uint32(first + image)
         # The plan allows more than the range only with a floor, where it is the same as the range.
-        amount = min(inhibition[image], p.mem.v_max - p.mem.v_min) << p.mem.v_shift
+        amount = min(inhibition[image], mem.v_max - mem.v_min) << mem.v_shift
         v[:] = 0
-        ring[:] = -1
-        held_until = -1
+        # Winners first_held to n_fired - 1 are still refractory.
+        first_held, n_fired = np.int64(0), np.int64(0)
         counts[image, :] = 0
-        n_active = 0
+        n_active = np.int64(0)
         if learn:
             n_post[:] = 0
             n_window[:] = 0
             learned[:] = False
-            stats[P.STAT_X_PRE, P.STAT_MIN] = min(stats[P.STAT_X_PRE, P.STAT_MIN], 0)
-            stats[P.STAT_X_PRE, P.STAT_MAX] = max(stats[P.STAT_X_PRE, P.STAT_MAX], 0)
-            if p.trace == P.TRACE_WINDOW:
-                c_pre[:] = 0
-            else:
-                x_pre[:] = 0
-                for e in range(offsets[image, 0], offsets[image, p.n_steps]):
-                    i = inputs[e]
-                    if slot_of[i] < 0:
-                        slot_of[i] = n_active
-                        active[n_active] = i
-                        trace[n_active] = 0
-                        n_active += 1
-        activity[P.ACT_INPUT_SPIKES] += offsets[image, p.n_steps] - offsets[image, 0]
+            n_active = begin_trace(p, offsets[image], inputs, scratch)
         key_image = chain(key_v_mem, presentation)
         window_begin = offsets[image, 0]
-        next_update = np.int64(p.update_steps - 1)
+        next_update = p.update_steps - 1
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
-            if learn and n_active > 0:
-                decay_trace(
-                    p.tra,
-                    seed,
-                    presentation,
-                    t,
-                    inputs,
-                    begin,
-                    end,
-                    slot_of,
-                    active,
-                    trace,
-                    n_active,
-                    biases.x_pre,
-                    stats,
-                )
+            if n_active > 0:
+                if p.tra.x_rounding == _STOCHASTIC:
+                    decay_drawn(p.tra, seed, presentation, t, trace, scratch.active, n_active)
+                else:
+                    decay(trace, n_active, trace_mul, trace_bias, trace_even)
+                high = add_events(trace, slot_of, inputs, begin, end, trace_unit)
+                if high > p.tra.x_max:
+                    stats[P.STAT_X_PRE, P.STAT_HIGH] += saturate_trace(
+                        trace, slot_of, inputs, begin, end, p.tra.x_max
+                    )
+                    high = p.tra.x_max
+                highest_trace = max(highest_trace, high)
             if stochastic:
-                fill_noise(p.mem, chain(key_image, np.uint32(t)), noise)
+                draw_noise(mem, chain(key_image, np.uint32(t)), noise)
+            now = t & 1
             outcome = lif_pass(
-                v, th_lane, peak, noise, rows, inputs, begin, end, n_tiles, n_padded,
-                p.mem.leak, p.mem.leak_shift, leak_mul, leak_sub, p.mem.acc_max, p.mem.v_shift, v_top,
+                v, th_lane, scratch.peak, noise, weights.rows, inputs, now, begin, end, p.n_inputs,
+                mem.leak, mem.leak_shift, mem.leak_mul, mem.leak_sub, mem.acc_max, mem.v_shift, v_top,
                 biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
             )  # fmt: skip
-            n_high += outcome >> 1
+            if outcome & SUSPICIOUS:
+                n_high += count_saturations(
+                    v, noise, weights.rows, inputs, now, begin, end, p.n_inputs,
+                    mem.leak, mem.leak_shift, mem.leak_mul, mem.leak_sub, mem.acc_max, mem.v_shift, v_top,
+                    biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
+                )  # fmt: skip
+            if stochastic:
+                highest = max(highest, largest(v, now))
+            park(winners, first_held, n_fired, v, now, lane_min)
             winner = np.int64(-1)
-            if t <= held_until:
-                for slot in range(p.refractory):
-                    if ring[slot] >= 0:
-                        v[ring[slot]] = lane_min
-            if outcome & 1:
-                winner = find_winner(v, th_lane) if exact else find_winner_exactly(p.mem, v, th_lane, v_th)
+            if outcome & CROSSED:
+                winner = (
+                    find_winner(v, now, th_lane) if exact else find_winner_exactly(mem, v, now, th_lane, v_th)
+                )
             if winner >= 0:
-                others = n - 1
-                if t <= held_until:
-                    for slot in range(p.refractory):
-                        if ring[slot] >= 0:
-                            v[ring[slot]] = p.mem.acc_max
-                            others -= 1
-                v[winner] = p.mem.acc_max
-                step_outcome = inhibit(v, n, amount, v_floor, lane_min if p.mem.has_floor else amount + v_low)
-                if others > 0:
-                    lowest = min(lowest, step_outcome >> 32)
-                    n_low += step_outcome & 0xFFFFFFFF
-                if t <= held_until:
-                    for slot in range(p.refractory):
-                        if ring[slot] >= 0:
-                            v[ring[slot]] = lane_min
-                v[winner] = v_reset
+                park(winners, first_held, n_fired, v, now, mem.acc_max)
+                v[now, winner] = mem.acc_max
+                inhibited = inhibit(v, now, n, amount, v_floor, lane_min if mem.has_floor else amount + v_low)
+                if n - 1 > n_fired - first_held:
+                    lowest = min(lowest, inhibited >> 32)
+                    n_low += inhibited & 0xFFFFFFFF
+                park(winners, first_held, n_fired, v, now, lane_min)
+                v[now, winner] = v_reset
                 lowest = min(lowest, v_reset)
                 highest = max(highest, v_reset)
                 counts[image, winner] += 1
-                activity[P.ACT_OUTPUT_SPIKES] += 1
                 if learn:
                     n_post[winner] += 1
                     n_window[winner] += 1
                     spike_theta(p.thr, seed, presentation, t, winner, theta, v_th, stats)
-                    th_lane[winner] = threshold_lane(p.mem, v_th[winner], lane_max)
-            if p.refractory > 0:
-                slot = t % p.refractory
-                if ring[slot] >= 0:
-                    v[ring[slot]] = v_reset
-                ring[slot] = winner
-                if winner >= 0:
-                    v[winner] = lane_min
-                    held_until = t + p.refractory
+                    th_lane[winner] = threshold_lane(mem, v_th[winner], lane_max)
+            if first_held < n_fired and winners[1, first_held] + p.refractory == t:
+                v[now, winners[0, first_held]] = v_reset
+                first_held += 1
+            if winner >= 0:
+                winners[0, n_fired] = winner
+                winners[1, n_fired] = t
+                n_fired += 1
+                if p.refractory > 0:
+                    v[now, winner] = lane_min
+                else:
+                    first_held = n_fired
             if learn and t == next_update:
                 u = (t + 1) // p.update_steps - 1
                 next_update += p.update_steps
                 if p.trace == P.TRACE_WINDOW:
                     advance_counts(
-                        p.tra,
-                        seed,
-                        presentation,
-                        u,
-                        inputs,
-                        window_begin,
-                        end,
-                        x_scale,
-                        c_pre,
-                        x_pre,
-                        biases.x_pre,
-                        stats,
-                    )
+                        p.tra, seed, presentation, u, inputs, window_begin, end, x_scale, scratch.c_pre, x_pre,
+                        biases.x_pre, stats,
+                    )  # fmt: skip
                     window_begin = end
-                elif n_active > 0:
-                    for slot in range(n_active):
-                        x_pre[active[slot]] = trace[slot]
+                else:
+                    store_trace(scratch, n_active)
                 k_eta = potentiation(p.syn, n_post) * eta[image]
                 first_learner, last_learner = np.int64(0), np.int64(n)
                 if p.learners == P.LEARN_WINNER:
@@ -250,32 +309,46 @@ def run_images(
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
                         learn_row(
-                            p.syn, seed, presentation, u, j, k_eta, master[j], x_pre, biases.weight, stats
+                            p.syn,
+                            seed,
+                            presentation,
+                            u,
+                            j,
+                            k_eta,
+                            weights.master[j],
+                            x_pre,
+                            biases.weight,
+                            stats,
                         )
-                        column = columns[j]
-                        for i in range(p.n_inputs):
-                            rows[i, column] = np.int64(master[j, i]) << p.mem.sum_shift
+                        scatter(weights, j, mem.sum_shift)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
+        n_spikes += n_fired
         if learn:
-            for slot in range(n_active):
-                slot_of[active[slot]] = -1
+            for k in range(n_active):
+                scratch.slot_of[scratch.active[k]] = NO_SLOT
             if p.syn.weight_sum > 0:
                 for j in range(n):
                     if learned[j]:
-                        normalize_row(p.syn, seed, presentation, j, master[j], biases.normalize, stats)
-                        column = columns[j]
-                        for i in range(p.n_inputs):
-                            rows[i, column] = np.int64(master[j, i]) << p.mem.sum_shift
+                        normalize_row(
+                            p.syn, seed, presentation, j, weights.master[j], biases.normalize, stats
+                        )
+                        scatter(weights, j, mem.sum_shift)
                         activity[P.ACT_NORMALIZATIONS] += 1
             if p.thr.theta_forget != P.FORGET_NONE:
                 forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, biases.theta, stats)
                 for j in range(n):
-                    th_lane[j] = threshold_lane(p.mem, v_th[j], lane_max)
-    for k in range(TILE):
-        highest = max(highest, np.int64(peak[k]))
-    stats[P.STAT_V_MEM, P.STAT_MIN] = min(stats[P.STAT_V_MEM, P.STAT_MIN], lowest >> p.mem.v_shift)
-    stats[P.STAT_V_MEM, P.STAT_MAX] = max(stats[P.STAT_V_MEM, P.STAT_MAX], highest >> p.mem.v_shift)
+                    th_lane[j] = threshold_lane(mem, v_th[j], lane_max)
+    if not stochastic:
+        for k in range(scratch.peak.shape[0]):
+            highest = max(highest, peak_v_mem(mem, np.int64(scratch.peak[k]), biases.v_mem) << mem.v_shift)
+    activity[P.ACT_INPUT_SPIKES] += offsets[-1, p.n_steps] - offsets[0, 0]
+    activity[P.ACT_OUTPUT_SPIKES] += n_spikes
+    if learn:
+        stats[P.STAT_X_PRE, P.STAT_MIN] = min(stats[P.STAT_X_PRE, P.STAT_MIN], 0)
+        stats[P.STAT_X_PRE, P.STAT_MAX] = max(stats[P.STAT_X_PRE, P.STAT_MAX], highest_trace)
+    stats[P.STAT_V_MEM, P.STAT_MIN] = min(stats[P.STAT_V_MEM, P.STAT_MIN], lowest >> mem.v_shift)
+    stats[P.STAT_V_MEM, P.STAT_MAX] = max(stats[P.STAT_V_MEM, P.STAT_MAX], highest >> mem.v_shift)
     stats[P.STAT_V_MEM, P.STAT_LOW] += n_low
     stats[P.STAT_V_MEM, P.STAT_HIGH] += n_high

@@ -7,6 +7,7 @@ from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.generic import forget_theta
+from tinysnn_hw.engine.cpu.words import arithmetic_right, left, logical_right
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
@@ -35,6 +36,15 @@ def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], high)
     stats[register, P.STAT_LOW] += n_low
     stats[register, P.STAT_HIGH] += n_high
+
+
+@njit(cache=True)
+def scatter(weights, j, shift):
+    """Write the weights of neuron ``j`` into its column of ``rows``."""
+    rows, row = weights.rows, weights.master[j]
+    at, width = np.uint64(weights.origin[j]), np.uint64(weights.width[j])
+    for i in range(np.uint64(row.shape[0])):
+        rows[at + i * width] = np.int64(row[i]) << shift
 
 
 @njit(cache=True)
@@ -73,10 +83,13 @@ def _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats):
 
 @njit(cache=True)
 def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
-    """Update a row in 32-bit lanes, where the whole sum is proven to fit; every operation is cast back."""
+    """Update a row in 32-bit lanes, where the change is proven to fit; every operation is cast back.
+
+    The weight itself lies above the bits that are cut, so only the change is rounded; sign and parity, which some
+    modes look at, are those of the sum.
+    """
     i32 = np.int32
-    x_frac, shift = i32(syn.x_frac), i32(syn.x_frac + syn.eta_frac)
-    w_max, factor = i32(syn.w_max), i32(k_eta)
+    shift, w_max, factor = i32(syn.x_frac + syn.eta_frac), i32(syn.w_max), i32(k_eta)
     low, high = i32(w_max), i32(0)
     n_low, n_high = i32(0), i32(0)
     if syn.w_rounding == _STOCHASTIC:
@@ -89,17 +102,21 @@ def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
         b0, b1, b2 = i32(bias[0]), i32(bias[1]), i32(bias[2])
     # One draw per weight even where none is needed would cost time only; its bits are masked off.
     mask = i32(-1) if syn.w_rounding == _STOCHASTIC else i32(0)
+    # The weight is drawn by a factor of 2**x_frac (attract) or by its x (Eq. 2), selected without a branch.
     attract = syn.rule == P.RULE_ATTRACT
+    unit, own = (i32(1 << syn.x_frac), i32(0)) if attract else (i32(0), i32(-1))
     for i in range(row.shape[0]):
         w = i32(row[i])
         x = i32(x_pre[i])
-        pull = i32(i32(x * w_max) - i32(w << x_frac)) if attract else i32(x * i32(w_max - w))
-        n = i32(i32(w << shift) + i32(factor * pull))
-        noise = i32(np.uint32((chain(key, np.uint32(i)) >> down) << up)) & mask
-        n = i32(n + i32(i32(b0 + i32(i32(n >> i32(31)) & b1)) + i32(i32(i32(n >> shift) & b2) + noise)))
-        rounded = i32(n >> shift)
-        n_low += i32(rounded < 0)
-        n_high += i32(rounded > w_max)
+        pull = i32(i32(x * w_max) - i32(w * i32(unit + i32(x & own))))
+        change = i32(factor * pull)
+        whole = i32(w + arithmetic_right(change, shift))
+        noise = i32(left(logical_right(chain(key, np.uint32(i)), down), up)) & mask
+        signed = b1 if whole < i32(0) else i32(0)
+        extra = i32(i32(b0 + signed) + i32(i32(whole & b2) + noise))
+        rounded = i32(w + arithmetic_right(i32(change + extra), shift))
+        n_low = i32(n_low + i32(rounded < i32(0)))
+        n_high = i32(n_high + i32(rounded > w_max))
         w = min(max(rounded, i32(0)), w_max)
         low = min(low, w)
         high = max(high, w)
@@ -180,55 +197,82 @@ def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
     _note_row(stats, P.STAT_X_PRE, np.int64(low), np.int64(high), np.int64(0), np.int64(0))
 
 
+NO_SLOT = 65535
+"""Marks an input that is silent in this image; no network has so many inputs."""
+
+
 @njit(cache=True)
-def _decay(trace, mul, b0, b2):
-    """Decay all slots with a deterministic rounding; on a slice of its own the loop becomes vector code."""
+def begin_trace(p, offsets, inputs, scratch):
+    """Set all traces to 0 at the onset of an image; return how many inputs spike in it (exponential trace only)."""
+    n_active = np.int64(0)
+    if p.trace == P.TRACE_WINDOW:
+        scratch.c_pre[:] = 0
+        return n_active
+    scratch.x_pre[:] = 0
+    for e in range(offsets[0], offsets[p.n_steps]):
+        i = inputs[e]
+        if scratch.slot_of[i] == NO_SLOT:
+            scratch.slot_of[i] = n_active
+            scratch.active[n_active] = i
+            scratch.trace[n_active] = 0
+            n_active += 1
+    return n_active
+
+
+@njit(cache=True)
+def store_trace(scratch, n_active):
+    """Copy the traces of the inputs that spike in this image to their places."""
+    for slot in range(n_active):
+        scratch.x_pre[scratch.active[slot]] = scratch.trace[slot]
+
+
+@njit(cache=True)
+def decay(trace, n_active, mul, b0, b2):
+    """Decay the traces of the inputs that spike in this image, with a deterministic rounding; the others stay 0."""
     i32 = np.int32
     shift = i32(P.DECAY_BITS)
-    for slot in range(trace.shape[0]):
+    for slot in range(np.uint64(n_active)):
         n = i32(trace[slot] * mul)
         trace[slot] = i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift)
 
 
 @njit(cache=True)
-def _decay_drawn(trace, active, mul, key, bits):
-    """Decay all slots with stochastic rounding."""
+def decay_drawn(tra, seed, presentation, t, trace, active, n_active):
+    """Decay the traces of the inputs that spike in this image, with stochastic rounding."""
     i32 = np.int32
+    mul, bits = i32(tra.trace_mul), np.uint32(min(P.DECAY_BITS, tra.x_rand_bits))
+    key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
     down, up = np.uint32(np.uint32(32) - bits), np.uint32(np.uint32(P.DECAY_BITS) - bits)
-    for slot in range(trace.shape[0]):
-        noise = i32(np.uint32((chain(key, np.uint32(active[slot])) >> down) << up))
+    for slot in range(np.uint64(n_active)):
+        noise = i32(left(logical_right(chain(key, np.uint32(active[slot])), down), up))
         trace[slot] = i32(i32(i32(trace[slot] * mul) + noise) >> i32(P.DECAY_BITS))
 
 
 @njit(cache=True)
-def decay_trace(
-    tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats
-):
-    """Decay the exponential trace of the inputs that spike in this image, then add the step's events.
+def add_events(trace, slot_of, inputs, begin, end, unit):
+    """Add a step's events to the decayed traces; return the largest trace they reach.
 
-    A silent input's trace is 0 and stays 0.  Adding whole events after the cut gives the bits of adding them
-    before it, since they leave the dropped bits unchanged.
+    Adding whole events after the cut gives the bits of adding them before it: they leave the dropped bits unchanged.
     """
-    mul = np.int32(tra.trace_mul)
-    if tra.x_rounding == _STOCHASTIC:
-        key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(t))
-        _decay_drawn(
-            trace[:n_active], active[:n_active], mul, key, np.uint32(min(P.DECAY_BITS, tra.x_rand_bits))
-        )
-    else:
-        _decay(trace[:n_active], mul, np.int32(bias[0]), np.int32(bias[2]))
-    unit = np.int64(1) << tra.x_frac
-    for e in range(begin, end):
-        trace[slot_of[inputs[e]]] += unit
-    high = np.int64(0)
+    high = np.int32(0)
+    for e in range(np.uint64(begin), np.uint64(end)):
+        slot = np.uint64(slot_of[inputs[e]])
+        value = np.int32(trace[slot] + unit)
+        trace[slot] = value
+        high = max(high, value)
+    return np.int64(high)
+
+
+@njit(cache=True)
+def saturate_trace(trace, slot_of, inputs, begin, end, x_max):
+    """Cut the traces of a step's events to their range; return how many left it."""
     n_high = np.int64(0)
-    for e in range(begin, end):
-        slot = slot_of[inputs[e]]
-        if trace[slot] > tra.x_max:
-            trace[slot] = tra.x_max
+    for e in range(np.uint64(begin), np.uint64(end)):
+        slot = np.uint64(slot_of[inputs[e]])
+        if trace[slot] > x_max:
+            trace[slot] = x_max
             n_high += 1
-        high = max(high, np.int64(trace[slot]))
-    _note_row(stats, P.STAT_X_PRE, np.int64(0), high, np.int64(0), n_high)
+    return n_high
 
 
 @njit(cache=True)

@@ -5,277 +5,212 @@ It means what docs/numerics.md, section 6, step 2 says, under the bounds proven 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu.lanes import I64, TILE, Lanes
+from tinysnn_hw.engine.cpu.lanes import (
+    BLOCK,
+    HALF_BLOCK,
+    I64,
+    Lanes,
+    any_lane,
+    counted_loop,
+    register_bytes,
+    when,
+)
+from tinysnn_hw.engine.cpu.leak import LEAK_SCALARS, GeneralLeak, MultiplyLeak, ShiftLeak
 
-_ARRAYS = ("v", "v_th", "peak", "noise", "rows", "inputs")
-_SCALARS = (
-    "begin", "end", "n_tiles", "stride", "leak", "leak_shift", "leak_mul", "leak_sub", "acc_max", "v_shift", "v_top",
-    "bias0", "bias1", "bias2",
-)  # fmt: skip
-
-
-@dataclass
-class _Running:
-    """Values carried from tile to tile: largest `v`, threshold crossings, number of saturations."""
-
-    peak: ir.Value
-    crossed: ir.Value
-    n_over: ir.Value
-
-    def values(self):
-        return (self.peak, self.crossed, self.n_over)
+CROSSED, SUSPICIOUS = 1, 2
+"""Bits of what `lif_pass` returns."""
+_SUMS = ("rows", "inputs", "now", "begin", "end", "n_inputs")
 
 
 class _Pass:
-    """The pass for one lane width and weight width, being emitted into one function."""
+    """Everything a pass reads, and the sums of weight rows."""
 
-    def __init__(self, builder, lane_bits, row_bits, pointers, scalars):
+    def __init__(self, builder, v, values, leak):
         self.builder = builder
-        self.lanes = Lanes(builder, lane_bits)
-        self.row_bits = row_bits
-        self.paired = lane_bits == 2 * row_bits
-        self.at = pointers
-        self.arg = scalars
-        lanes = self.lanes
-        self.top = lanes.splat(scalars["acc_max"])
-        self.v_top = lanes.splat(scalars["v_top"])
-        self.leak_shift = lanes.splat(scalars["leak_shift"])
-        self.leak_sub = lanes.splat(scalars["leak_sub"])
-        self.cut_shift = lanes.splat(scalars["v_shift"])
-        self.keep = builder.shl(ir.Constant(lanes.type, [-1] * lanes.count), self.cut_shift)
-        biases = [scalars[f"bias{k}"] for k in range(3)]
-        self.bias = [lanes.splat(value) for value in biases]
-        self.wide_bias = [lanes.splat(value, wide=True) for value in biases]
-        self.leak_mul = lanes.splat(scalars["leak_mul"], wide=True)
-        self.wide_shift = lanes.splat(builder.add(scalars["v_shift"], I64(P.DECAY_BITS)), wide=True)
-        self.v_top_raw = lanes.splat(builder.ashr(scalars["v_top"], scalars["v_shift"]), wide=True)
-        self.zero = ir.Constant(lanes.type, None)
+        self.lanes = Lanes(builder, v.dtype.bitwidth)
+        self.row_bits = values["rows"].type.pointee.width
+        self.arg = values
+        self.leak = leak(self.lanes, values, values["noise"])
+        self.zero = ir.Constant(self.lanes.type, None)
 
-    def tiles(self, group, tile, running):
-        """Emit ``while tile + group <= n_tiles``: integrate ``group`` tiles; return the next tile and `_Running`.
+    def over_blocks(self, sizes, carried, body):
+        """Emit ``body(first, sums, carried)`` for all neurons, in groups of ``sizes`` blocks, then the half block.
 
         The sums of a group stay in registers while the rows go by.  Wide groups spend less on loop control,
         narrow ones finish the rest.
         """
         builder = self.builder
-        entry = builder.block
-        head, body, out = (
-            builder.append_basic_block(f"group{group}.{part}") for part in ("head", "body", "done")
-        )
-        builder.branch(head)
-        builder.position_at_end(head)
-        current = builder.phi(I64)
-        current.add_incoming(tile, entry)
-        carried = []
-        for value in running.values():
-            phi = builder.phi(value.type)
-            phi.add_incoming(value, entry)
-            carried.append(phi)
-        following = builder.add(current, I64(group))
-        builder.cbranch(builder.icmp_signed("<=", following, self.arg["n_tiles"]), body, out)
-        builder.position_at_end(body)
-        first = builder.mul(current, I64(TILE))
-        results = self.integrate(first, self.sums(first, group), _Running(*carried))
-        current.add_incoming(following, builder.block)
-        for phi, value in zip(carried, results.values(), strict=True):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head)
-        builder.position_at_end(out)
-        return current, _Running(*carried)
+        n_blocks = builder.lshr(self.arg["n_lanes"], I64(BLOCK.bit_length() - 1))
 
-    def sums(self, first, group):
-        """Emit the loop over the step's events; return the weight sums of ``group`` tiles as vectors of lanes."""
+        def group(block, size, width, values):
+            first = builder.mul(block, I64(BLOCK))
+            return body(first, self.sums(first, size, width), values)
+
+        block = I64(0)
+        for size in sizes:
+            block, *carried = counted_loop(
+                builder, block, n_blocks, size, carried,
+                lambda at, values, size=size: group(at, size, BLOCK, values),
+            )  # fmt: skip
+        half = builder.icmp_signed("!=", builder.and_(self.arg["n_lanes"], I64(HALF_BLOCK)), I64(0))
+        return when(builder, half, carried, lambda: group(block, 1, HALF_BLOCK, carried))
+
+    def sums(self, first, n_blocks, width):
+        """Emit the loop over the step's events; return the weight sums of the neurons as vectors of lanes."""
         builder, lanes = self.builder, self.lanes
-        begin, end = self.arg["begin"], self.arg["end"]
-        n_vectors = group * TILE // lanes.count
+        per_block = width // lanes.count
+        n_vectors = n_blocks * per_block
+        paired = lanes.bits == 2 * self.row_bits and per_block % 2 == 0
         shift = ir.Constant(lanes.type, [self.row_bits] * lanes.count)
-        entry = builder.block
-        loop = builder.append_basic_block("events")
-        after = builder.append_basic_block("summed")
-        builder.cbranch(builder.icmp_signed("<", begin, end), loop, after)
-        builder.position_at_end(loop)
-        event = builder.phi(I64)
-        event.add_incoming(begin, entry)
-        sums = [builder.phi(lanes.type) for _ in range(n_vectors)]
-        for phi in sums:
-            phi.add_incoming(self.zero, entry)
-        source = builder.zext(builder.load(builder.gep(self.at["inputs"], [event])), I64)
-        position = builder.add(builder.mul(source, self.arg["stride"]), first)
-        updated: list[ir.Value] = []
-        if self.paired:
-            # Two weights share a lane: the low one is (sum of words) - (sum of high ones << row_bits).
-            for k in range(0, n_vectors, 2):
-                address = builder.gep(self.at["rows"], [builder.add(position, I64(k * lanes.count))])
-                words = builder.load(builder.bitcast(address, lanes.type.as_pointer()), align=1)
-                updated += [builder.add(sums[k], words), builder.add(sums[k + 1], builder.lshr(words, shift))]
-        else:
-            for k, phi in enumerate(sums):
-                part = lanes.load(self.at["rows"], builder.add(position, I64(k * lanes.count)), self.row_bits)
-                part = part if self.row_bits == lanes.bits else builder.zext(part, lanes.type)
-                updated.append(builder.add(phi, part))
-        following = builder.add(event, I64(1))
-        event.add_incoming(following, loop)
-        for phi, value in zip(sums, updated, strict=True):
-            phi.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
-        builder.position_at_end(after)
-        results = []
-        for value in updated:
-            result = builder.phi(lanes.type)
-            result.add_incoming(self.zero, entry)
-            result.add_incoming(value, loop)
-            results.append(result)
-        if self.paired:
-            for k in range(0, n_vectors, 2):
-                results[k] = builder.sub(results[k], builder.shl(results[k + 1], shift))
-        return results
+        block_size = builder.mul(self.arg["n_inputs"], I64(BLOCK))
+        bases = [builder.gep(self.arg["rows"], [builder.mul(first, self.arg["n_inputs"])])]
+        while len(bases) < n_blocks:
+            bases.append(builder.gep(bases[-1], [block_size]))
 
-    def integrate(self, first, sums, running):
-        """Emit add, leak, cut, compare and store of the vectors that start at neuron ``first``."""
-        builder, lanes = self.builder, self.lanes
-        at = [builder.add(first, I64(k * lanes.count)) for k in range(len(sums))]
-        accumulated, over = [], []
-        for k, total in enumerate(sums):
-            old = lanes.load(self.at["v"], at[k], lanes.bits)
-            over.append(builder.icmp_signed(">", total, lanes.call("ssub.sat", self.top, old)))
-            accumulated.append(lanes.call("smin", lanes.call("sadd.sat", old, total), self.top))
-        new, over = self.leak_and_cut(at, accumulated, over)
-        peak, crossed, n_over = running.values()
-        for k, value in enumerate(new):
-            ones = builder.ctpop(builder.bitcast(over[k], ir.IntType(lanes.count)))
-            n_over = builder.add(n_over, builder.zext(ones, I64))
-            threshold = lanes.load(self.at["v_th"], at[k], lanes.bits)
-            crossed = builder.or_(crossed, builder.icmp_signed(">=", value, threshold))
-            peak = lanes.call("smax", peak, value)
-            lanes.store(value, self.at["v"], at[k])
-        return _Running(peak, crossed, n_over)
+        def add_row(event, sums):
+            # An empty assembly statement keeps LLVM from unrolling a loop of a handful of rounds.
+            place = builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [event], side_effect=False)
+            source = builder.zext(builder.load(builder.gep(self.arg["inputs"], [place])), I64)
+            row = builder.mul(source, I64(width))
+            updated = []
+            for k in range(0, n_vectors, 2 if paired else 1):
+                base, address = bases[k // per_block], builder.add(row, I64(k % per_block * lanes.count))
+                if paired:
+                    # Two weights share a lane: the low one is (sum of words) - (sum of high ones << row_bits).
+                    words = lanes.load(base, address, lanes.bits, units=self.row_bits)
+                    updated += [
+                        builder.add(sums[k], words),
+                        builder.add(sums[k + 1], builder.lshr(words, shift)),
+                    ]
+                else:
+                    part = lanes.load(base, address, self.row_bits)
+                    part = part if self.row_bits == lanes.bits else builder.zext(part, lanes.type)
+                    updated.append(builder.add(sums[k], part))
+            return updated
 
-    def leak_and_cut(self, at, accumulated, over):
-        """Emit the leak of the network and the cut to `v_mem`; return the new lanes and which saturated."""
-        builder = self.builder
-        names = ("none", "shift", "multiply", "subtract", "leaked", "cut", "written")
-        plain, shifted, multiplied, subtracted, leaked, cut, written = (
-            builder.append_basic_block(f"leak.{name}") for name in names
+        _, *sums = counted_loop(
+            builder, self.arg["begin"], self.arg["end"], 1, [self.zero] * n_vectors, add_row
         )
-        choice = builder.switch(self.arg["leak"], plain)
-        choice.add_case(I64(P.LEAK_SHIFT), shifted)
-        choice.add_case(I64(P.LEAK_MULTIPLY), multiplied)
-        choice.add_case(I64(P.LEAK_SUBTRACT), subtracted)
-        builder.position_at_end(plain)
-        builder.branch(leaked)
-        builder.position_at_end(shifted)
-        by_shift = [builder.sub(a, builder.ashr(a, self.leak_shift)) for a in accumulated]
-        builder.branch(leaked)
-        builder.position_at_end(subtracted)
-        by_sub = [self._toward_zero(a) for a in accumulated]
-        builder.branch(leaked)
+        if paired:
+            for k in range(0, n_vectors, 2):
+                sums[k] = builder.sub(sums[k], builder.shl(sums[k + 1], shift))
+        return sums
 
-        builder.position_at_end(leaked)
-        after_leak = [
-            self._merge([(a, plain), (s, shifted), (b, subtracted)])
-            for a, s, b in zip(accumulated, by_shift, by_sub, strict=True)
-        ]
-        builder.cbranch(builder.icmp_signed("==", self.arg["v_shift"], I64(0)), written, cut)
-        builder.position_at_end(cut)
-        by_cut = [self._cut(*each) for each in zip(at, after_leak, over, strict=True)]
-        builder.branch(written)
-        builder.position_at_end(multiplied)
-        by_mul = [self._multiply_and_cut(*each) for each in zip(at, accumulated, over, strict=True)]
-        builder.branch(written)
+    def places(self, first, sums):
+        """Return the neuron at which each vector of ``sums`` begins."""
+        return [self.builder.add(first, I64(k * self.lanes.count)) for k in range(len(sums))]
 
-        builder.position_at_end(written)
-        new, flags = [], []
-        for k in range(len(accumulated)):
-            new.append(
-                self._merge([(after_leak[k], leaked), (by_cut[k][0], cut), (by_mul[k][0], multiplied)])
-            )
-        for k in range(len(accumulated)):
-            flags.append(self._merge([(over[k], leaked), (by_cut[k][1], cut), (by_mul[k][1], multiplied)]))
-        return new, flags
+    def integrate(self, first, sums, carried):
+        """Emit add, leak, cut, compare and store of the vectors that start at neuron ``first``."""
+        lanes, arg = self.lanes, self.arg
+        margin, highest = carried
+        at = self.places(first, sums)
+        accumulated = []
+        for place, total in zip(at, sums, strict=True):
+            added = lanes.add_saturated(lanes.load(arg["old"], place, lanes.bits), total)
+            accumulated.append(lanes.call("smin", added, self.leak.top))
+            highest = lanes.call("smax", highest, accumulated[-1])
+        for place, value in zip(at, self.leak.apply(at, accumulated), strict=True):
+            threshold = lanes.load(arg["v_th"], place, lanes.bits)
+            margin = lanes.call("smax", margin, lanes.subtract_saturated(value, threshold))
+            lanes.store(value, arg["v"], place)
+        return [margin, highest]
 
-    def _merge(self, incoming):
-        phi = self.builder.phi(incoming[0][0].type)
-        for value, block in incoming:
-            phi.add_incoming(value, block)
-        return phi
+    def count_over(self, first, sums, carried):
+        """Emit the count of writes that left the range, of the vectors that start at neuron ``first``."""
+        (count,) = carried
+        for place, total in zip(self.places(first, sums), sums, strict=True):
+            old = self.lanes.load(self.arg["old"], place, self.lanes.bits)
+            count = self.builder.add(count, self.leak.count_over(old, total, place))
+        return [count]
 
-    def _toward_zero(self, a):
-        falling = self.lanes.call("smax", self.builder.sub(a, self.leak_sub), self.zero)
-        rising = self.lanes.call("smin", self.builder.add(a, self.leak_sub), self.zero)
-        return self.builder.select(self.builder.icmp_signed(">=", a, self.zero), falling, rising)
 
-    def _bias(self, value, shift, bias, noise):
-        """Return what the rounding mode adds: b0 + (sign & b1) + ((value >> shift) & b2) + noise."""
-        builder = self.builder
-        width = value.type.element.width
-        sign = builder.ashr(value, ir.Constant(value.type, [width - 1] * self.lanes.count))
-        total = builder.add(bias[0], builder.and_(sign, bias[1]))
-        total = builder.add(total, builder.and_(builder.ashr(value, shift), bias[2]))
-        return builder.add(total, noise)
+def _group_sizes(lane_bits, vector_registers_bytes):
+    """Return blocks per group, widest first: as many sums as leave half of the vector registers free."""
+    block_bytes = BLOCK * lane_bits // 8
+    widest = max(vector_registers_bytes // 2 // block_bytes, 1)
+    return [size for size in (4, 2, 1) if size <= widest]
 
-    def _cut(self, at, a, over):
-        builder, lanes = self.builder, self.lanes
-        noise = lanes.load(self.at["noise"], at, 32)
-        noise = noise if lanes.bits == 32 else builder.trunc(noise, lanes.type)
-        extra = self._bias(a, self.cut_shift, self.bias, noise)
-        over = builder.or_(over, builder.icmp_signed(">", a, builder.sub(self.top, extra)))
-        kept = builder.and_(lanes.call("sadd.sat", a, extra), self.keep)
-        return lanes.call("smin", kept, self.v_top), over
 
-    def _multiply_and_cut(self, at, a, over):
-        builder, lanes = self.builder, self.lanes
-        noise = lanes.load(self.at["noise"], at, 32)
-        noise = noise if lanes.bits == 16 else builder.zext(noise, lanes.wide)
-        product = builder.mul(builder.sext(a, lanes.wide), self.leak_mul)
-        extra = self._bias(product, self.wide_shift, self.wide_bias, noise)
-        raw = builder.ashr(builder.add(product, extra), self.wide_shift)
-        over = builder.or_(over, builder.icmp_signed(">", raw, self.v_top_raw))
-        raw = builder.trunc(lanes.call("smin", raw, self.v_top_raw), lanes.type)
-        return builder.shl(raw, self.cut_shift), over
+def leak_kind(noise):
+    """Return the kind of leak a kernel is compiled with, told by the Numba type of ``noise``.
+
+    None: no cut, shift leak or none.  uint16 per neuron: multiply leak without a cut; thresholds of its rounding.
+    int32 per neuron: anything; random bits added before the cut.
+    """
+    if noise is types.none:
+        return ShiftLeak
+    return MultiplyLeak if noise.dtype is types.uint16 else GeneralLeak
+
+
+def _values(context, builder, names, kinds, args):
+    """Return the arguments by name: pointers of arrays, None for None, int64 as they are.
+
+    ``v`` becomes its row ``now``, ``old`` its other one, and ``n_lanes`` their length.
+    """
+    values = {}
+    for name, kind, value in zip(names, kinds, args, strict=True):
+        array = context.make_array(kind)(context, builder, value) if isinstance(kind, types.Array) else None
+        values[name] = None if kind is types.none else value if array is None else array.data
+        if name == "v":
+            values["n_lanes"] = builder.lshr(array.nitems, I64(1))
+    rows = (values["now"], builder.xor(values["now"], I64(1)))
+    values["v"], values["old"] = (
+        builder.gep(values["v"], [builder.mul(row, values["n_lanes"])]) for row in rows
+    )
+    return values
 
 
 @intrinsic
 def lif_pass(
-    typingctx, v, v_th, peak, noise, rows, inputs, begin, end, n_tiles, stride,
+    typingctx, v, v_th, peak, noise, rows, inputs, now, begin, end, n_inputs,
     leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top, bias0, bias1, bias2,
 ):  # fmt: skip
     """Integrate one step for all neurons.
 
-    ``v``, ``v_th``: lanes of int16 or int32 on the accumulator grid, updated in place (``v``); ``peak``: running
-    largest ``v``, one vector of lanes; ``noise``: int32 per neuron, added before the cut (stochastic rounding);
-    ``rows``: weight rows ``[input][stride]`` of uint8 or uint16; ``inputs[begin:end]``: the step's events.
-    Returns ``2 * (number of neurons that saturated high) + (1 if any neuron is at or over threshold)``.
+    ``v[2, n_lanes]``: `v_mem` in lanes of int16 or int32 on the accumulator grid, whole half blocks; row ``now`` is
+    written, the other one holds the values before; ``v_th``: thresholds alike; ``peak``: running largest accumulator
+    before the leak, one vector of lanes; ``noise``: see `leak_kind`; ``rows``: weights of uint8 or uint16 in the
+    layout of `tinysnn_hw.engine.cpu.storage`; ``inputs[begin:end]``: the step's events.
+    Returns the bits `CROSSED`, if some neuron is at or over its threshold, and `SUSPICIOUS`, if some write may have
+    left the range; then `count_saturations` knows.
     """
-    lane_bits, row_bits = v.dtype.bitwidth, rows.dtype.bitwidth
-    arrays = (v, v_th, peak, noise, rows, inputs)
-    signature = types.int64(*arrays, *(types.int64,) * len(_SCALARS))
+    names = ("v", "v_th", "peak", "noise", *_SUMS, *LEAK_SCALARS)
+    kinds = (v, v_th, peak, noise, rows, inputs, *(types.int64,) * (len(names) - 6))
 
     def codegen(context, builder, signature, args):
-        pointers = {
-            name: context.make_array(kind)(context, builder, value).data
-            for name, kind, value in zip(_ARRAYS, signature.args, args, strict=False)
-        }
-        scalars = dict(zip(_SCALARS, args[len(_ARRAYS) :], strict=True))
-        emitted = _Pass(builder, lane_bits, row_bits, pointers, scalars)
-        lanes = emitted.lanes
-        running = _Running(
-            lanes.load(pointers["peak"], I64(0), lane_bits),
-            ir.Constant(ir.VectorType(ir.IntType(1), lanes.count), None),
-            I64(0),
-        )
-        tile = I64(0)
-        for group in (4, 2, 1) if lane_bits == 16 else (2, 1):
-            tile, running = emitted.tiles(group, tile, running)
-        lanes.store(running.peak, pointers["peak"], I64(0))
-        mask = ir.IntType(lanes.count)
-        hit = builder.icmp_unsigned("!=", builder.bitcast(running.crossed, mask), mask(0))
-        return builder.add(builder.shl(running.n_over, I64(1)), builder.zext(hit, I64))
+        emitted = _Pass(builder, v, _values(context, builder, names, signature.args, args), leak_kind(noise))
+        lanes, values = emitted.lanes, emitted.arg
+        lowest = ir.Constant(lanes.type, [-(1 << (lanes.bits - 1))] * lanes.count)
+        sizes = _group_sizes(lanes.bits, register_bytes(context))
+        margin, highest = emitted.over_blocks(sizes, [lowest, lowest], emitted.integrate)
+        so_far = lanes.load(values["peak"], I64(0), lanes.bits)
+        lanes.store(lanes.call("smax", so_far, highest), values["peak"], I64(0))
+        crossed = any_lane(lanes, builder.icmp_signed(">=", margin, emitted.zero))
+        limit = lanes.splat(emitted.leak.first_suspicious())
+        suspicious = any_lane(lanes, builder.icmp_signed(">=", highest, limit))
+        flags = (builder.zext(flag, I64) for flag in (crossed, suspicious))
+        return builder.add(next(flags), builder.shl(next(flags), I64(1)))
 
-    return signature, codegen
+    return types.int64(*kinds), codegen
+
+
+@intrinsic
+def count_saturations(
+    typingctx, v, noise, rows, inputs, now, begin, end, n_inputs,
+    leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top, bias0, bias1, bias2,
+):  # fmt: skip
+    """Return how many neurons' `v_mem` left its range at the high end in a step; arguments as in `lif_pass`."""
+    names = ("v", "noise", *_SUMS, *LEAK_SCALARS)
+    kinds = (v, noise, rows, inputs, *(types.int64,) * (len(names) - 4))
+
+    def codegen(context, builder, signature, args):
+        emitted = _Pass(builder, v, _values(context, builder, names, signature.args, args), leak_kind(noise))
+        (count,) = emitted.over_blocks([1], [I64(0)], emitted.count_over)
+        return count
+
+    return types.int64(*kinds), codegen

@@ -1,6 +1,6 @@
 """Vector code for Numba: lanes of one width, loads and stores, loops over vectors.
 
-Numba's own vectoriser cannot keep the sums of a tile of neurons in registers while it walks the active rows, nor
+Numba's own vectoriser cannot keep the sums of a block of neurons in registers while it walks the active rows, nor
 find a maximum and its place in whole vectors.  Those few inner loops are emitted as LLVM vector instructions.
 They are target-independent: LLVM lowers them to AVX-512, AVX2, SSE2 or NEON.
 """
@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-TILE = 64
-"""Neurons per tile; arrays over neurons are padded to a multiple."""
+BLOCK = 64
+"""Neurons per block of the weight layout."""
+HALF_BLOCK = 32
+"""Arrays over neurons are padded to a multiple; the last block may be half a one."""
 VECTOR_BYTES = 64
 """Bytes of the vectors the code is written in; LLVM splits them where registers are narrower."""
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
+
+
+def register_bytes(context) -> int:
+    """Return the bytes of all vector registers of the machine code is generated for."""
+    triple, _, features = context.codegen().magic_tuple()
+    if "+avx512bw" in features:
+        return 32 * 64
+    if "+avx2" in features:
+        return 16 * 32
+    return 32 * 16 if triple.startswith(("aarch64", "arm64")) else 16 * 16
 
 
 class Lanes:
@@ -45,40 +57,84 @@ class Lanes:
         )
         return self.builder.call(function, [a, b])
 
-    def load(self, base: ir.Value, index: ir.Value, element_bits: int) -> ir.Value:
-        """Return ``count`` elements of ``element_bits`` starting at element ``index`` of a pointer."""
+    def add_saturated(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Return ``a + b`` where it cannot pass the lane, or saturates: lanes of 32 bits hold values of 31."""
+        return self.call("sadd.sat", a, b) if self.bits == 16 else self.builder.add(a, b)
+
+    def subtract_saturated(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Return ``a - b``, saturated in lanes of 16 bits; lanes of 32 bits hold values of 31."""
+        return self.call("ssub.sat", a, b) if self.bits == 16 else self.builder.sub(a, b)
+
+    def load(
+        self, base: ir.Value, index: ir.Value, element_bits: int, *, units: int | None = None
+    ) -> ir.Value:
+        """Return ``count`` elements of ``element_bits`` from a pointer, ``index`` units of ``units`` bits behind it.
+
+        All vectors lie on multiples of their own size.
+        """
         vector = ir.VectorType(ir.IntType(element_bits), self.count)
         address = self.builder.gep(base, [index])
-        return self.builder.load(self.builder.bitcast(address, vector.as_pointer()), align=1)
+        align = self.count * (units or element_bits) // 8
+        return self.builder.load(self.builder.bitcast(address, vector.as_pointer()), align=align)
 
     def store(self, value: ir.Value, base: ir.Value, index: ir.Value) -> None:
         """Store a vector of lanes at element ``index`` of a pointer."""
         address = self.builder.gep(base, [index])
-        self.builder.store(value, self.builder.bitcast(address, value.type.as_pointer()), align=1)
+        self.builder.store(
+            value, self.builder.bitcast(address, value.type.as_pointer()), align=self.count * self.bits // 8
+        )
 
 
-def vector_loop(builder, n_vectors, carried, body):
-    """Emit ``for k in range(n_vectors)``; ``body(k, values)`` returns the next ``values``; return the last ones."""
+def any_lane(lanes: Lanes, mask: ir.Value) -> ir.Value:
+    """Return whether any lane of a mask is set."""
+    word = ir.IntType(lanes.count)
+    return lanes.builder.icmp_unsigned("!=", lanes.builder.bitcast(mask, word), word(0))
+
+
+def counted_loop(builder, start, stop, step, carried, body):
+    """Emit ``k = start; while k + step <= stop: carried = body(k, carried); k += step``; return k and ``carried``."""
     entry = builder.block
-    block = builder.append_basic_block("vectors")
-    done = builder.append_basic_block("vectors.done")
-    builder.branch(block)
+    block, done = builder.append_basic_block("loop"), builder.append_basic_block("loop.done")
+
+    def advance(k):
+        following = builder.add(k, I64(step))
+        builder.cbranch(builder.icmp_signed("<=", builder.add(following, I64(step)), stop), block, done)
+        return following
+
+    builder.cbranch(builder.icmp_signed("<=", builder.add(start, I64(step)), stop), block, done)
     builder.position_at_end(block)
-    k = builder.phi(I64)
-    k.add_incoming(I64(0), entry)
-    phis = []
-    for value in carried:
-        phi = builder.phi(value.type)
-        phi.add_incoming(value, entry)
-        phis.append(phi)
-    results = body(k, phis)
-    following = builder.add(k, I64(1))
-    k.add_incoming(following, builder.block)
-    for phi, value in zip(phis, results, strict=True):
-        phi.add_incoming(value, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, n_vectors), block, done)
+    before = [start, *carried]
+    phis = [builder.phi(value.type) for value in before]
+    after = body(phis[0], phis[1:])
+    last = builder.block
+    after = [advance(phis[0]), *after]
+    for phi, first, following in zip(phis, before, after, strict=True):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(following, last)
     builder.position_at_end(done)
-    return results
+    return _merged(builder, [(entry, before), (last, after)])
+
+
+def when(builder, condition, carried, body):
+    """Emit ``if condition: carried = body()``; return ``carried``."""
+    entry = builder.block
+    block, done = builder.append_basic_block("then"), builder.append_basic_block("then.done")
+    builder.cbranch(condition, block, done)
+    builder.position_at_end(block)
+    after = body()
+    last = builder.block
+    builder.branch(done)
+    builder.position_at_end(done)
+    return _merged(builder, [(entry, carried), (last, after)])
+
+
+def _merged(builder, incoming):
+    """Return one phi per value that reaches a block from several."""
+    phis = [builder.phi(value.type) for value in incoming[0][1]]
+    for block, values in incoming:
+        for phi, value in zip(phis, values, strict=True):
+            phi.add_incoming(value, block)
+    return phis
 
 
 def reduce_lanes(lanes: Lanes, name: str, vector: ir.Value) -> ir.Value:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu.fast_learning import decay_trace, normalize_row
+from tinysnn_hw.engine.cpu.fast_learning import add_events, decay, decay_drawn, normalize_row, saturate_trace
 from tinysnn_hw.engine.cpu.generic_learning import note, raise_x_post
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
@@ -23,20 +23,48 @@ _ROUND_DEPRESSED = np.uint32(Purpose.ROUND_DEPRESSED)
 
 
 @njit(cache=True)
+def fill_ages(tra, ages):
+    """Write the trace of an input ``k`` steps after its last event into ``ages[k]``; return whether that defines it.
+
+    It does where an event sets the trace and nothing is drawn: then no trace need be kept.
+    """
+    ages[0] = tra.x_one
+    for k in range(1, ages.shape[0]):
+        n = np.int64(ages[k - 1]) * tra.trace_mul
+        ages[k] = round_shift(n, P.DECAY_BITS, tra.x_rounding, np.uint32(0), 32)
+    return bool(tra.set_mode and tra.x_rounding != _STOCHASTIC)
+
+
+@njit(cache=True)
+def read_ages(t, seen, active, n_active, ages, trace):
+    """Fill the traces of the image's inputs from the step of their last event, -1 for none yet."""
+    for k in range(n_active):
+        last = seen[active[k]]
+        trace[k] = ages[t - last] if last >= 0 else 0
+
+
+@njit(cache=True)
 def advance_x_pre(
     tra, seed, presentation, t, inputs, begin, end, slot_of, active, trace, n_active, bias, stats
 ):
     """Decay the traces of the image's inputs, then add or set those of the step's events."""
     if n_active == 0:
         return
-    last = begin if tra.set_mode else end
-    decay_trace(
-        tra, seed, presentation, t, inputs, begin, last, slot_of, active, trace, n_active, bias, stats
-    )  # fmt: skip
-    if tra.set_mode and begin < end:
+    if tra.x_rounding == _STOCHASTIC:
+        decay_drawn(tra, seed, presentation, t, trace, active, n_active)
+    else:
+        decay(trace, n_active, np.int32(tra.trace_mul), np.int32(bias[0]), np.int32(bias[2]))
+    if begin == end:
+        return
+    if tra.set_mode:
         for e in range(begin, end):
             trace[slot_of[inputs[e]]] = tra.x_one
         note(stats, P.STAT_X_PRE, np.int64(tra.x_one), 0)
+        return
+    high = add_events(trace, slot_of, inputs, begin, end, np.int32(1 << tra.x_frac))
+    if high > tra.x_max:
+        stats[P.STAT_X_PRE, P.STAT_HIGH] += saturate_trace(trace, slot_of, inputs, begin, end, tra.x_max)
+    note(stats, P.STAT_X_PRE, min(high, np.int64(tra.x_max)), 0)
 
 
 @njit(cache=True)
@@ -72,21 +100,23 @@ def raise_post(pair, set_mode, j, posts, n_posts, x_post, stats):
 
 @njit(cache=True)
 def depress(
-    p, seed, presentation, t, eta_pre, inputs, begin, end, seen, posts, n_posts, n_post, x_post, rows, columns,
-    places, factors, keys, bias, stats,
+    p, seed, presentation, t, eta_pre, inputs, begin, end, seen, posts, n_posts, n_post, x_post, weights,
+    places, widths, factors, keys, bias, stats,
 ):  # fmt: skip
     """Lower the weights of the step's inputs to the neurons in ``posts``; return the number of different inputs.
 
-    ``seen[i]`` is the last step in which input ``i`` was met; ``places``, ``factors``, ``keys`` are working space.
+    ``seen[i]`` is the last step in which input ``i`` was met; ``places``, ``widths``, ``factors`` and ``keys`` are
+    working space.
     """
-    pair, syn, up = p.pair, p.syn, p.mem.sum_shift
+    pair, syn, up, rows = p.pair, p.syn, p.mem.sum_shift, weights.rows
     n_inputs = 0
     n_hit = 0
     key = chain(chain(start(seed, _ROUND_DEPRESSED), presentation), np.uint32(t))
     for k in range(n_posts):
         j = posts[k]
         if n_post[j] >= pair.n_essential and x_post[j] > 0:
-            places[n_hit] = columns[j]
+            places[n_hit] = weights.origin[j]
+            widths[n_hit] = weights.width[j]
             factors[n_hit] = eta_pre * x_post[j]
             keys[n_hit] = chain(key, np.uint32(j))
             n_hit += 1
@@ -101,9 +131,9 @@ def depress(
             continue
         seen[i] = t
         n_inputs += 1
-        row = rows[i]
         for k in range(n_hit):
-            w = np.int64(row[places[k]]) >> up
+            place = places[k] + i * widths[k]
+            w = np.int64(rows[place]) >> up
             n = (w << shift) - factors[k] * (w if pair.soft else syn.w_max)
             if stochastic:
                 n += np.int64(chain(keys[k], np.uint32(i)) >> np.uint32(32 - bits)) << (shift - bits)
@@ -114,7 +144,7 @@ def depress(
             w = max(rounded, np.int64(0))
             low = min(low, w)
             high = max(high, w)
-            row[places[k]] = w << up
+            rows[place] = w << up
     if high >= 0:
         note(stats, P.STAT_WEIGHT, low, 0)
         note(stats, P.STAT_WEIGHT, high, 0)
@@ -124,16 +154,17 @@ def depress(
 
 @njit(cache=True)
 def potentiate(
-    p, seed, presentation, t, j, eta, active, trace, n_active, rows, column, buffer, bias, stats
+    p, seed, presentation, t, j, eta, active, trace, n_active, weights, buffer, bias, stats
 ):  # fmt: skip
     """Raise the weights of neuron ``j`` by the traces of its inputs: gather, a loop that vectorises, scatter."""
-    syn, up = p.syn, p.mem.sum_shift
+    syn, up, rows = p.syn, p.mem.sum_shift, weights.rows
+    origin, width = weights.origin[j], weights.width[j]
     for k in range(n_active):
-        buffer[k] = np.int64(rows[active[k], column]) >> up
+        buffer[k] = np.int64(rows[origin + active[k] * width]) >> up
     key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(t)), np.uint32(j))
     _raise(syn, p.pair.soft, key, eta, active[:n_active], trace[:n_active], buffer[:n_active], bias, stats)
     for k in range(n_active):
-        rows[active[k], column] = buffer[k] << up
+        rows[origin + active[k] * width] = buffer[k] << up
 
 
 @njit(cache=True)
@@ -164,11 +195,12 @@ def _raise(syn, soft, key, eta, active, trace, weights, bias, stats):
 
 
 @njit(cache=True)
-def normalize(p, seed, presentation, j, rows, column, buffer, bias, stats):
+def normalize(p, seed, presentation, j, weights, buffer, bias, stats):
     """Scale the weights of neuron ``j`` to ``weight_sum``."""
-    up = p.mem.sum_shift
+    up, rows = p.mem.sum_shift, weights.rows
+    origin, width = weights.origin[j], weights.width[j]
     for i in range(p.n_inputs):
-        buffer[i] = np.int64(rows[i, column]) >> up
+        buffer[i] = np.int64(rows[origin + i * width]) >> up
     normalize_row(p.syn, seed, presentation, j, buffer, bias, stats)
     for i in range(p.n_inputs):
-        rows[i, column] = buffer[i] << up
+        rows[origin + i * width] = buffer[i] << up

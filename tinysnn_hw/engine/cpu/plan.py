@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu.lanes import TILE, VECTOR_BYTES
 from tinysnn_hw.engine.lower import largest_pull
-from tinysnn_hw.engine.params import Params
-from tinysnn_hw.fixed.modes import Overflow
+from tinysnn_hw.engine.params import MembraneParams, Params
+from tinysnn_hw.fixed.modes import Overflow, Rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +23,13 @@ class LanePlan:
         int16 or int32: `v_mem` and thresholds on the accumulator grid.
     row : dtype
         uint8 or uint16: weights on the accumulator grid, ``raw << sum_shift``.
+    noise : dtype or None
+        What the leak is compiled for, see `tinysnn_hw.engine.cpu.integrate.leak_kind`.
     """
 
     lane: np.dtype
     row: np.dtype
+    noise: np.dtype | None
 
     @property
     def name(self) -> str:
@@ -62,31 +63,21 @@ def rounding_biases(p: Params) -> Biases:
     )
 
 
-def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return zeros that start on a whole vector, so that no load or store of a lane vector splits a cache line."""
-    dtype = np.dtype(dtype)
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
-    raw = np.zeros(n_bytes + VECTOR_BYTES, np.uint8)
-    start = -raw.ctypes.data % VECTOR_BYTES
-    return raw[start : start + n_bytes].view(dtype).reshape(shape)
+def _noise(mem: MembraneParams, lane: np.dtype) -> np.dtype | None:
+    """Return what a pass reads per neuron before it cuts: nothing, thresholds of a product, or random bits."""
+    if mem.v_shift == 0 and mem.leak in (P.LEAK_NONE, P.LEAK_SHIFT):
+        return None
+    narrow = (
+        lane.itemsize == 2
+        and mem.v_shift == 0
+        and mem.leak == P.LEAK_MULTIPLY
+        and 2 * mem.leak_mul > 1 << P.DECAY_BITS
+    )
+    return np.dtype(np.uint16 if narrow and mem.v_rounding in NOISE_THRESHOLDS else np.int32)
 
 
-def padded(n: int) -> int:
-    """Return ``n`` rounded up to whole tiles."""
-    return -(-n // TILE) * TILE
-
-
-def column_positions(n: int, plan: LanePlan) -> np.ndarray:
-    """Return int64[n]: where neuron ``j`` stands in a weight row.
-
-    With two weights per lane a word vector holds the neurons of two lane vectors, low halves first.
-    """
-    j = np.arange(n, dtype=np.int64)
-    if plan.lane.itemsize != 2 * plan.row.itemsize:
-        return j
-    count = VECTOR_BYTES // plan.lane.itemsize
-    within = j % (2 * count)
-    return j - within + 2 * (within % count) + within // count
+NOISE_THRESHOLDS = {Rounding.FLOOR: 0, Rounding.NEAREST: 1 << (P.DECAY_BITS - 1), Rounding.STOCHASTIC: 0}
+"""What the low half of a product with ``65536 - leak_mul`` must exceed to round down (stochastic: random bits)."""
 
 
 def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) -> LanePlan | None:
@@ -135,5 +126,5 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
             continue
         if p.mem.v_shift >= bits - 1 or inhibition_max << p.mem.v_shift >= 1 << (bits - 1):
             continue
-        return LanePlan(lane, row)
+        return LanePlan(lane, row, _noise(p.mem, lane))
     return None

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu import float64, generic
-from tinysnn_hw.engine.cpu.plan import aligned_zeros, column_positions, padded, rounding_biases
+from tinysnn_hw.engine.cpu.plan import rounding_biases
+from tinysnn_hw.engine.cpu.storage import store_weights
 from tinysnn_hw.engine.lower import Lowered, prove
 from tinysnn_hw.engine.run import (
     FloatState,
@@ -122,12 +123,7 @@ class CpuSession:
             prove(lowered.params, int(lowered.eta.max()), max_events, int(lowered.eta_pre.max()))
             self.weight = state.weight.copy()
             return
-        p = lowered.params
-        self.columns = column_positions(p.n_neurons, plan)
-        self.rows = aligned_zeros((p.n_inputs, padded(p.n_neurons)), plan.row)
-        self.rows[:, self.columns] = state.weight << p.mem.sum_shift
-        if not p.pair.on:
-            self.master = np.ascontiguousarray(state.weight.T).astype(plan.row)
+        self.weights = store_weights(state.weight, plan, lowered.params.mem.sum_shift)
 
     @property
     def kernel(self) -> str:
@@ -141,9 +137,9 @@ class CpuSession:
         if self.plan is None:
             state.weight[:] = self.weight
         elif self.lowered.params.pair.on:
-            state.weight[:] = self.rows[:, self.columns] >> self.lowered.params.mem.sum_shift
+            state.weight[:] = self.weights.gathered() >> self.lowered.params.mem.sum_shift
         else:
-            state.weight[:] = self.master.T
+            state.weight[:] = self.weights.master.T
 
     def fitting(self, raster: Raster) -> CpuSession:
         """Return the session itself, or one proven for a raster with more events per step, holding the same bits."""
@@ -202,15 +198,15 @@ class CpuSession:
 
             depress = P.rounding_bias(p.syn.w_rounding, p.pair.y_frac + p.pair.eta_frac)
             fast_pairwise.run_images(
-                p, rounding_biases(p), depress, *inputs, eta_pre, inhibition, self.rows, self.columns,
-                fast_pairwise.make_scratch(p, self.plan.lane), self.theta, self.v_th, counts, stats, activity,
+                p, rounding_biases(p), depress, *inputs, eta_pre, inhibition, self.weights,
+                fast_pairwise.make_scratch(p, self.plan), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
         else:
             from tinysnn_hw.engine.cpu import fast
 
             fast.run_images(
-                p, rounding_biases(p), *inputs, inhibition, self.lowered.x_scale, self.rows, self.columns, self.master,
-                fast.make_scratch(p, self.plan.lane), self.theta, self.v_th, counts, stats, activity,
+                p, rounding_biases(p), *inputs, inhibition, self.lowered.x_scale, self.weights,
+                fast.make_scratch(p, self.plan), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
         for row, frozen in ((P.STAT_WEIGHT, self._extreme_weights()), (P.STAT_V_TH, self.v_th)):
             stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(frozen.min()))
@@ -230,9 +226,8 @@ class CpuSession:
         if self.plan is None:
             return self.weight
         if not p.pair.on:
-            return self.master
-        ends = np.stack([self.rows.min(axis=0), self.rows.max(axis=0)])
-        return ends[:, self.columns].astype(np.int64) >> p.mem.sum_shift
+            return self.weights.master
+        return self.weights.extremes() >> p.mem.sum_shift
 
     def _empty_trace(self, n_images: int) -> dict[str, np.ndarray]:
         """Return the arrays of `generic.run_images`'s ``records``, by name and in its order."""

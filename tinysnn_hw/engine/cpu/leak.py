@@ -1,0 +1,229 @@
+"""Leak of the accumulator and its cut to `v_mem`, in lanes (docs/numerics.md, section 6, step 2).
+
+Three kinds, one of which a kernel is compiled with.  The two narrow ones serve networks whose `v_mem` lies on the
+accumulator grid already, so that nothing is cut but the product of the multiply leak.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cpu.lanes import I64, Lanes
+
+LEAK_SCALARS = (
+    "leak", "leak_shift", "leak_mul", "leak_sub", "acc_max", "v_shift", "v_top", "bias0", "bias1", "bias2",
+)  # fmt: skip
+"""Run-time constants, all int64; ``v_top`` is the largest `v_mem` on the accumulator grid."""
+
+
+def popcount(lanes, mask):
+    """Return how many lanes of a mask are set, as i64."""
+    builder = lanes.builder
+    return builder.zext(builder.ctpop(builder.bitcast(mask, ir.IntType(lanes.count))), I64)
+
+
+class ShiftLeak:
+    """Leak ``a - (a >> leak_shift)`` or none, without a cut."""
+
+    def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value | None) -> None:
+        self.lanes = lanes
+        self.arg = scalars
+        self.noise = noise
+        self.top = lanes.splat(scalars["acc_max"])
+        builder = lanes.builder
+        self.shift = lanes.splat(scalars["leak_shift"])
+        shifts = builder.icmp_signed("==", scalars["leak"], I64(P.LEAK_SHIFT))
+        self.mask = lanes.splat(builder.sext(shifts, I64))
+
+    def first_suspicious(self):
+        """Return the smallest accumulator that may have been cut."""
+        return self.arg["acc_max"]
+
+    def apply(self, at, accumulated):
+        """Emit the leak; return the new lanes."""
+        builder = self.lanes.builder
+        return [builder.sub(a, builder.and_(builder.ashr(a, self.shift), self.mask)) for a in accumulated]
+
+    def count_over(self, old, total, at):
+        """Emit how many lanes of a vector left the range of the accumulator."""
+        lanes = self.lanes
+        room = lanes.subtract_saturated(self.top, old)
+        return popcount(lanes, lanes.builder.icmp_signed(">", total, room))
+
+
+class MultiplyLeak(ShiftLeak):
+    """Leak ``round(a * leak_mul / 65536)`` in 16-bit lanes.
+
+    With ``c = 65536 - leak_mul`` and ``a * c = high * 65536 + low`` the exact value is ``a - high - low / 65536``,
+    so rounding takes ``a - high`` or 1 less: less when ``low`` exceeds a threshold of the rounding mode, which is 0
+    for floor, 2**15 for nearest and the random bits for stochastic.
+    """
+
+    def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value | None) -> None:
+        super().__init__(lanes, scalars, noise)
+        self.loss = lanes.splat(lanes.builder.sub(I64(1 << P.DECAY_BITS), scalars["leak_mul"]))
+
+    def apply(self, at, accumulated):
+        """Emit the leak; return the new lanes."""
+        return [self._multiply(*each) for each in zip(at, accumulated, strict=True)]
+
+    def _multiply(self, at, a):
+        builder, lanes = self.lanes.builder, self.lanes
+        sixteen = ir.Constant(lanes.wide, [16] * lanes.count)
+        # Factors visibly of 16 bits: LLVM then takes the high half by one instruction.
+        product = builder.mul(builder.sext(a, lanes.wide), builder.sext(self.loss, lanes.wide))
+        high = builder.trunc(builder.ashr(product, sixteen), lanes.type)
+        low = builder.mul(a, self.loss)
+        threshold = lanes.load(self.noise, at, lanes.bits)
+        more = builder.sext(builder.icmp_unsigned(">", low, threshold), lanes.type)
+        return builder.add(builder.sub(a, high), more)
+
+
+class GeneralLeak:
+    """Any leak with any cut, chosen at run time."""
+
+    def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value) -> None:
+        self.lanes = lanes
+        self.arg = scalars
+        self.noise = noise
+        builder = lanes.builder
+        self.top = lanes.splat(scalars["acc_max"])
+        self.v_top = lanes.splat(scalars["v_top"])
+        self.leak_shift = lanes.splat(scalars["leak_shift"])
+        self.leak_sub = lanes.splat(scalars["leak_sub"])
+        self.cut_shift = lanes.splat(scalars["v_shift"])
+        self.keep = builder.shl(ir.Constant(lanes.type, [-1] * lanes.count), self.cut_shift)
+        biases = [scalars[f"bias{k}"] for k in range(3)]
+        self.bias = [lanes.splat(value) for value in biases]
+        self.wide_bias = [lanes.splat(value, wide=True) for value in biases]
+        self.leak_mul = lanes.splat(scalars["leak_mul"], wide=True)
+        self.wide_shift = lanes.splat(builder.add(scalars["v_shift"], I64(P.DECAY_BITS)), wide=True)
+        self.v_top_raw = lanes.splat(builder.ashr(scalars["v_top"], scalars["v_shift"]), wide=True)
+        self.zero = ir.Constant(lanes.type, None)
+        self._counter = None
+
+    def first_suspicious(self):
+        """Return the smallest accumulator whose cut may leave the range: that of `v_top`'s LSB, plus one."""
+        builder = self.lanes.builder
+        beyond = builder.add(self.arg["v_top"], I64(1))
+        return builder.select(
+            builder.icmp_signed("<", beyond, self.arg["acc_max"]), beyond, self.arg["acc_max"]
+        )
+
+    def apply(self, at, accumulated, over=None):
+        """Emit leak and cut; return the new lanes.
+
+        With ``over``, one mask per vector of the accumulators that saturated, the masks of those whose write left
+        the range one way or the other replace its entries.
+        """
+        builder = self.lanes.builder
+        names = ("none", "shift", "multiply", "subtract", "leaked", "cut", "written")
+        plain, shifted, multiplied, subtracted, leaked, cut, written = (
+            builder.append_basic_block(f"leak.{name}") for name in names
+        )
+        choice = builder.switch(self.arg["leak"], plain)
+        choice.add_case(I64(P.LEAK_SHIFT), shifted)
+        choice.add_case(I64(P.LEAK_MULTIPLY), multiplied)
+        choice.add_case(I64(P.LEAK_SUBTRACT), subtracted)
+        builder.position_at_end(plain)
+        builder.branch(leaked)
+        builder.position_at_end(shifted)
+        by_shift = [builder.sub(a, builder.ashr(a, self.leak_shift)) for a in accumulated]
+        builder.branch(leaked)
+        builder.position_at_end(subtracted)
+        by_sub = [self._toward_zero(a) for a in accumulated]
+        builder.branch(leaked)
+
+        builder.position_at_end(leaked)
+        after_leak = [
+            self._merge([(a, plain), (s, shifted), (b, subtracted)])
+            for a, s, b in zip(accumulated, by_shift, by_sub, strict=True)
+        ]
+        builder.cbranch(builder.icmp_signed("==", self.arg["v_shift"], I64(0)), written, cut)
+        builder.position_at_end(cut)
+        by_cut = [self._cut(*each) for each in zip(at, after_leak, strict=True)]
+        builder.branch(written)
+        builder.position_at_end(multiplied)
+        by_mul = [self._multiply_and_cut(*each) for each in zip(at, accumulated, strict=True)]
+        builder.branch(written)
+
+        builder.position_at_end(written)
+        new = [
+            self._merge([(a, leaked), (c[0], cut), (m[0], multiplied)])
+            for a, c, m in zip(after_leak, by_cut, by_mul, strict=True)
+        ]
+        if over is not None:
+            never = ir.Constant(over[0].type, None)
+            for k in range(len(over)):
+                rounded = self._merge([(never, leaked), (by_cut[k][1], cut), (by_mul[k][1], multiplied)])
+                over[k] = builder.or_(over[k], rounded)
+        return new
+
+    def count_over(self, old, total, at):
+        """Emit how many lanes of a vector leave the range at their write."""
+        if self._counter is None:
+            self._counter = self._make_counter()
+        scalars = [self.arg[name] for name in LEAK_SCALARS]
+        return self.lanes.builder.call(self._counter, [old, total, at, self.noise, *scalars])
+
+    def _make_counter(self):
+        """Return `count_over` as a function of its own: it is called rarely and would crowd the pass."""
+        lanes, scalars = self.lanes, LEAK_SCALARS
+        module = lanes.builder.module
+        kinds = [lanes.type, lanes.type, I64, self.noise.type, *(I64 for _ in scalars)]
+        name = module.get_unique_name(f"count_over_{lanes.bits}")
+        function = ir.Function(module, ir.FunctionType(I64, kinds), name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        function.attributes.add("cold")
+        inner = ir.IRBuilder(function.append_basic_block("entry"))
+        old, total, at, noise, *values = function.args
+        leak = GeneralLeak(Lanes(inner, lanes.bits), dict(zip(LEAK_SCALARS, values, strict=True)), noise)
+        over = [inner.icmp_signed(">", total, leak.lanes.subtract_saturated(leak.top, old))]
+        accumulated = leak.lanes.call("smin", leak.lanes.add_saturated(old, total), leak.top)
+        leak.apply([at], [accumulated], over)
+        inner.ret(popcount(leak.lanes, over[0]))
+        return function
+
+    def _merge(self, incoming):
+        phi = self.lanes.builder.phi(incoming[0][0].type)
+        for value, block in incoming:
+            phi.add_incoming(value, block)
+        return phi
+
+    def _toward_zero(self, a):
+        builder, lanes = self.lanes.builder, self.lanes
+        falling = lanes.call("smax", builder.sub(a, self.leak_sub), self.zero)
+        rising = lanes.call("smin", builder.add(a, self.leak_sub), self.zero)
+        return builder.select(builder.icmp_signed(">=", a, self.zero), falling, rising)
+
+    def _bias(self, value, shift, bias, noise):
+        """Return what the rounding mode adds: b0 + (sign & b1) + ((value >> shift) & b2) + noise."""
+        builder = self.lanes.builder
+        width = value.type.element.width
+        sign = builder.ashr(value, ir.Constant(value.type, [width - 1] * self.lanes.count))
+        total = builder.add(bias[0], builder.and_(sign, bias[1]))
+        total = builder.add(total, builder.and_(builder.ashr(value, shift), bias[2]))
+        return builder.add(total, noise)
+
+    def _cut(self, at, a):
+        """Return the lanes cut to `v_mem`, back on the accumulator grid, and which rounded beyond it."""
+        builder, lanes = self.lanes.builder, self.lanes
+        noise = lanes.load(self.noise, at, 32)
+        noise = noise if lanes.bits == 32 else builder.trunc(noise, lanes.type)
+        extra = self._bias(a, self.cut_shift, self.bias, noise)
+        over = builder.icmp_signed(">", a, builder.sub(self.top, extra))
+        kept = builder.and_(lanes.call("sadd.sat", a, extra), self.keep)
+        return lanes.call("smin", kept, self.v_top), over
+
+    def _multiply_and_cut(self, at, a):
+        builder, lanes = self.lanes.builder, self.lanes
+        noise = lanes.load(self.noise, at, 32)
+        noise = noise if lanes.bits == 16 else builder.zext(noise, lanes.wide)
+        product = builder.mul(builder.sext(a, lanes.wide), self.leak_mul)
+        extra = self._bias(product, self.wide_shift, self.wide_bias, noise)
+        raw = builder.ashr(builder.add(product, extra), self.wide_shift)
+        over = builder.icmp_signed(">", raw, self.v_top_raw)
+        raw = builder.trunc(lanes.call("smin", raw, self.v_top_raw), lanes.type)
+        return builder.shl(raw, self.cut_shift), over
