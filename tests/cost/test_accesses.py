@@ -105,7 +105,7 @@ def vars_of(activity):
     return {name: getattr(activity, name) for name in Activity.__slots__}
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     case=networks(), phase=st.sampled_from(["train", "test"]), weights=st.sampled_from(["learned", "dense"])
 )
