@@ -44,6 +44,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="threads; absent: all cores")
 
 
+def first_images(data, chosen: argparse.Namespace):
+    return data.limit(min(chosen.limit_train, data.n_train), min(chosen.limit_test, data.n_test))
+
+
 def measure(name: str, data, recipe: str, chosen: argparse.Namespace, arithmetic: str):
     """Train and test one network; return its description and what happened, per phase."""
     spec = load_network(name, recipe=recipe, neurons=chosen.neurons)
@@ -84,7 +88,7 @@ def timed(data, recipe: str, chosen: argparse.Namespace):
 
 def main() -> None:
     chosen = arguments(__doc__.splitlines()[0], options)
-    sets = {name: load_dataset(name).limit(chosen.limit_train, chosen.limit_test) for name in chosen.data}
+    sets = {name: first_images(load_dataset(name), chosen) for name in chosen.data}
     rows, panels, lines = [], {}, []
     for recipe, data in sets.items():
         found = list(modelled(data, recipe, chosen))
