@@ -44,3 +44,11 @@ class PowerSourceError(TinySnnError, RuntimeError):
 
 class MeasurementError(TinySnnError, ValueError):
     """An energy measurement cannot be sound: too short for its meter, or its workload failed."""
+
+
+class BackendUnavailableError(TinySnnError, RuntimeError):
+    """A back end or device was asked for by name and cannot run on this machine."""
+
+
+class MissingPackageError(TinySnnError, ImportError):
+    """An optional package is not installed; the message has the line that installs it."""

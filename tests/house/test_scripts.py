@@ -43,7 +43,9 @@ class Checkout:
 
     def run(self, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         variables = {
-            name: value for name, value in os.environ.items() if name not in ("PYTHON", "TINYSNN_DATA")
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTHON", "TINYSNN_DATA", "TINYSNN_TEST_TORCH")
         }
         return subprocess.run(
             [str(self.root / script), *words], capture_output=True, text=True, check=False,
@@ -143,6 +145,7 @@ def test_a_failing_test_fails_the_script(checkout: Checkout) -> None:
 
 def test_ci_runs_the_tests(checkout: Checkout) -> None:
     assert checkout.run(".ci/run").returncode == 0
+    assert checkout.called()[0].endswith("--editable .[dev,torch]")
     assert checkout.called()[-1] == "pytest -n 2 --dist loadfile data="
 
 
