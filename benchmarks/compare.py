@@ -234,7 +234,7 @@ def peer_table(rows: Sequence[Row]) -> str:
     lines, notes = [], {}
     for row in rows:
         if row.sample is None:
-            lines.append([row.subject, row.what, row.note, "", "", ""])
+            lines.append([row.subject, row.what, row.note, *("" for _ in NETWORKS), ""])
             continue
         spikes, _, difference = row.note.partition(" output spikes per image")
         ratios = [

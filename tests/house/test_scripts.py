@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file())
+SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file() and path.suffix != ".py")
 PROGRAMS = [path for path in (*SCRIPTS, ROOT / ".ci" / "run") if not path.name.startswith("_")]
 BASH = shutil.which("bash")
 
@@ -112,7 +112,7 @@ def test_the_two_commands_of_the_readme() -> None:
         pytest.skip("README.md is a stub")
     for command in ("scripts/demo", "scripts/test"):
         assert command in text
-    for command in set(re.findall(r"scripts/\w+", text)):
+    for command in set(re.findall(r"scripts/\w+(?:\.py)?", text)):
         assert os.access(ROOT / command, os.X_OK), f"README.md names {command}"
 
 
