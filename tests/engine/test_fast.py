@@ -247,8 +247,8 @@ def test_constant_leak(formats: dict[str, str], plan: str, leak_step: float) -> 
         ),
         ({"weight": "u0.12"}, "fast w16 l32"),
         ({"weight": "u0.16"}, "fast w16 l32"),
-        ({"v_mem": "s9.12"}, "fast w16 l32"),
-        ({"v_mem": "s12.6", "guard_bits": 5}, "fast w16 l32"),
+        ({"v_mem": "s9.12"}, "fast w8 l32"),
+        ({"v_mem": "s12.6", "guard_bits": 5}, "fast w8 l32"),
     ],
 )
 def test_word_widths(name: str, changes: dict[str, Any], plan: str | dict[str, str]) -> None:
@@ -502,7 +502,7 @@ def test_a_session_moves_to_denser_rasters() -> None:
         session.store(stored)
         assert differing(bits_of(slow, state), bits_of(fast, stored)) == []
         assert slow.activity[1] > 0
-    assert kernels == ["fast w8 l16", "fast w8 l16", "fast w8 l32", "fast w8 l32"]
+    assert kernels == ["fast w8 l16", "fast w8 l16", "fast w16 l32", "fast w16 l32"]
 
 
 # --- Threads -------------------------------------------------------------------------------------------

@@ -484,7 +484,8 @@ def test_the_bound_of_the_input_sum_is_met() -> None:
 @pytest.mark.parametrize("name", list_networks())
 def test_more_events_never_get_narrower_lanes(name: str, changes: dict[str, Any]) -> None:
     lowered = lowered_network(name, **changes)
-    widths, rows = [], set()
+    widths: list[int] = []
+    rows: dict[int, list[int]] = {2: [], 4: []}
     for max_events in (
         0,
         1,
@@ -508,9 +509,10 @@ def test_more_events_never_get_narrower_lanes(name: str, changes: dict[str, Any]
         plan = choose_plan(lowered, max_events)
         widths.append(100 if plan is None else plan.lane.itemsize)
         if plan is not None:
-            rows.add(plan.row)
+            rows[plan.lane.itemsize].append(plan.row.itemsize)
     assert widths == sorted(widths)
-    assert len(rows) == 1  # how a weight is stored does not depend on the raster
+    # Within 32-bit lanes weights are stored wider where sums of bytes would pass 16 bits.
+    assert all(sizes == sorted(sizes) for sizes in rows.values()) and len(set(rows[2])) <= 1
     assert widths[0] in (2, 4) and widths[-1] == 100
 
 

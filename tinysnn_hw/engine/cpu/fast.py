@@ -246,21 +246,13 @@ def run_images(
             now = t & 1
             outcome = lif_pass(
                 v, th_lane, scratch.peak, noise, weights.rows, inputs, now, begin, end, weights.block_step,
-                weights.row_step, leak,
+                weights.row_step, weights.sum_shift, leak,
             )  # fmt: skip
             if outcome & SUSPICIOUS:
                 n_high += count_saturations(
-                    v,
-                    noise,
-                    weights.rows,
-                    inputs,
-                    now,
-                    begin,
-                    end,
-                    weights.block_step,
-                    weights.row_step,
-                    leak,
-                )
+                    v, noise, weights.rows, inputs, now, begin, end, weights.block_step, weights.row_step,
+                    weights.sum_shift, leak,
+                )  # fmt: skip
             if stochastic:
                 highest = max(highest, largest(v, now))
             park(winners, first_held, n_fired, v, now, lane_min)
@@ -327,7 +319,7 @@ def run_images(
                             biases.weight,
                             stats,
                         )
-                        scatter(weights, j, mem.sum_shift)
+                        scatter(weights, j)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
@@ -341,7 +333,7 @@ def run_images(
                         normalize_row(
                             p.syn, seed, presentation, j, weights.master[j], biases.normalize, stats
                         )
-                        scatter(weights, j, mem.sum_shift)
+                        scatter(weights, j)
                         activity[P.ACT_NORMALIZATIONS] += 1
             if p.thr.theta_forget != P.FORGET_NONE:
                 forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, biases.theta, stats)

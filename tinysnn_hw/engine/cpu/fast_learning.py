@@ -39,10 +39,11 @@ def _note_row(stats, register, low, high, n_low, n_high):
 
 
 @njit(cache=True)
-def scatter(weights, j, shift):
+def scatter(weights, j):
     """Write the weights of neuron ``j`` into its column of ``rows``."""
     rows, row = weights.rows, weights.master[j]
     at, width = np.uint64(weights.origin[j]), np.uint64(weights.width[j])
+    shift = weights.shift
     for i in range(np.uint64(row.shape[0])):
         rows[at + i * width] = np.int64(row[i]) << shift
 

@@ -217,22 +217,14 @@ def run_images(
                 draw_noise(p.mem, chain(key_image, np.uint32(t)), noise)
             now = t & 1
             outcome = lif_pass(
-                v, th_lane, peak, noise, weights.rows, inputs, now, arrived, last, weights.block_step, weights.row_step,
-                leak,
+                v, th_lane, peak, noise, weights.rows, inputs, now, arrived, last, weights.block_step,
+                weights.row_step, weights.sum_shift, leak,
             )  # fmt: skip
             if outcome & SUSPICIOUS:
                 n_high += count_saturations(
-                    v,
-                    noise,
-                    weights.rows,
-                    inputs,
-                    now,
-                    arrived,
-                    last,
-                    weights.block_step,
-                    weights.row_step,
-                    leak,
-                )
+                    v, noise, weights.rows, inputs, now, arrived, last, weights.block_step, weights.row_step,
+                    weights.sum_shift, leak,
+                )  # fmt: skip
             if stochastic:
                 highest = max(highest, largest(v, now))
             park(winners, first_held, n_fired, v, now, lane_min)

@@ -25,7 +25,7 @@ from tinysnn_hw.engine.cpu.leak import LEAK_SCALARS, GeneralLeak, MultiplyLeak, 
 CROSSED, SUSPICIOUS = 1, 2
 """Bits of what `lif_pass` returns."""
 _LEAK = types.UniTuple(types.int64, len(LEAK_SCALARS))
-_SUMS = ("rows", "inputs", "now", "begin", "end", "block_step", "row_step")
+_SUMS = ("rows", "inputs", "now", "begin", "end", "block_step", "row_step", "sum_shift")
 
 
 class _Pass:
@@ -35,6 +35,8 @@ class _Pass:
         self.builder = builder
         self.lanes = Lanes(builder, v.dtype.bitwidth)
         self.row_bits = values["rows"].type.pointee.width
+        # Sums of bytes fit 16 bits whatever the lanes of v_mem are.
+        self.sum_lanes = Lanes(builder, 16 if self.row_bits == 8 else v.dtype.bitwidth)
         self.arg = values
         self.leak = leak(self.lanes, values, values["noise"])
         self.zero = ir.Constant(self.lanes.type, None)
@@ -63,7 +65,7 @@ class _Pass:
 
     def sums(self, first, n_blocks, width):
         """Emit the loop over the step's events; return the weight sums of the neurons as vectors of lanes."""
-        builder, lanes = self.builder, self.lanes
+        builder, lanes = self.builder, self.sum_lanes
         per_block = width // lanes.count
         n_vectors = n_blocks * per_block
         paired = lanes.bits == 2 * self.row_bits and per_block % 2 == 0
@@ -97,12 +99,29 @@ class _Pass:
             return updated
 
         _, *sums = counted_loop(
-            builder, self.arg["begin"], self.arg["end"], 1, [self.zero] * n_vectors, add_row
+            builder,
+            self.arg["begin"],
+            self.arg["end"],
+            1,
+            [ir.Constant(lanes.type, None)] * n_vectors,
+            add_row,
         )
         if paired:
             for k in range(0, n_vectors, 2):
                 sums[k] = builder.sub(sums[k], builder.shl(sums[k + 1], shift))
-        return sums
+        return sums if self.lanes.bits == 16 else self.on_the_grid(sums)
+
+    def on_the_grid(self, sums):
+        """Widen sums of raw weights to 32-bit lanes on the accumulator grid; 16-bit lanes have stored them there."""
+        builder, lanes = self.builder, self.lanes
+        up = lanes.splat(self.arg["sum_shift"])
+        if self.sum_lanes.bits == 16:
+            sums = [
+                builder.zext(self.sum_lanes.part(total, k * lanes.count, lanes.count), lanes.type)
+                for total in sums
+                for k in range(2)
+            ]
+        return [builder.shl(total, up) for total in sums]
 
     def places(self, first, sums):
         """Return the neuron at which each vector of ``sums`` begins."""
@@ -143,7 +162,7 @@ def _group_sizes(lane_bits, vector_registers_bytes):
 def leak_kind(noise):
     """Return the kind of leak a kernel is compiled with, told by the Numba type of ``noise``.
 
-    None: no cut, shift leak or none.  uint16 per neuron: multiply leak without a cut; thresholds of its rounding.
+    None: no cut, shift leak or none.  uint16 per neuron: multiply leak without a cut; what its rounding adds.
     int32 per neuron: anything; random bits added before the cut.
     """
     if noise is types.none:
@@ -173,7 +192,7 @@ def _values(context, builder, names, kinds, args):
 
 @intrinsic
 def lif_pass(
-    typingctx, v, v_th, peak, noise, rows, inputs, now, begin, end, block_step, row_step, leak,
+    typingctx, v, v_th, peak, noise, rows, inputs, now, begin, end, block_step, row_step, sum_shift, leak,
 ):  # fmt: skip
     """Integrate one step for all neurons.
 
@@ -186,7 +205,7 @@ def lif_pass(
     left the range; then `count_saturations` knows.
     """
     names = ("v", "v_th", "peak", "noise", *_SUMS, "leak")
-    kinds = (v, v_th, peak, noise, rows, inputs, *(types.int64,) * 5, _LEAK)
+    kinds = (v, v_th, peak, noise, rows, inputs, *(types.int64,) * 6, _LEAK)
 
     def codegen(context, builder, signature, args):
         emitted = _Pass(builder, v, _values(context, builder, names, signature.args, args), leak_kind(noise))
@@ -207,11 +226,11 @@ def lif_pass(
 
 @intrinsic
 def count_saturations(
-    typingctx, v, noise, rows, inputs, now, begin, end, block_step, row_step, leak,
+    typingctx, v, noise, rows, inputs, now, begin, end, block_step, row_step, sum_shift, leak,
 ):  # fmt: skip
     """Return how many neurons' `v_mem` left its range at the high end in a step; arguments as in `lif_pass`."""
     names = ("v", "noise", *_SUMS, "leak")
-    kinds = (v, noise, rows, inputs, *(types.int64,) * 5, _LEAK)
+    kinds = (v, noise, rows, inputs, *(types.int64,) * 6, _LEAK)
 
     def codegen(context, builder, signature, args):
         emitted = _Pass(builder, v, _values(context, builder, names, signature.args, args), leak_kind(noise))

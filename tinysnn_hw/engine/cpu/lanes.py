@@ -77,6 +77,11 @@ class Lanes:
         align = self.count * (units or element_bits) // 8
         return self.builder.load(self.builder.bitcast(address, vector.as_pointer()), align=align)
 
+    def part(self, vector: ir.Value, first: int, count: int) -> ir.Value:
+        """Return the lanes ``first`` to ``first + count - 1`` of a vector."""
+        mask = ir.Constant(ir.VectorType(I32, count), list(range(first, first + count)))
+        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
     def store(self, value: ir.Value, base: ir.Value, index: ir.Value) -> None:
         """Store a vector of lanes at element ``index`` of a pointer."""
         address = self.builder.gep(base, [index])

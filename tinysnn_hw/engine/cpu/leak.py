@@ -1,6 +1,6 @@
 """Leak of the accumulator and its cut to `v_mem`, in lanes (docs/numerics.md, section 6, step 2).
 
-Three kinds, one of which a kernel is compiled with.  The two narrow ones serve networks whose `v_mem` lies on the
+Three kinds, one of which a kernel is compiled with.  The two plain ones serve networks whose `v_mem` lies on the
 accumulator grid already, so that nothing is cut but the product of the multiply leak.
 """
 
@@ -63,20 +63,30 @@ class ShiftLeak:
 
 
 class MultiplyLeak(ShiftLeak):
-    """Leak ``round(a * leak_mul / 65536)`` in 16-bit lanes.
+    """Leak ``(a * leak_mul + r) >> 16``: ``r`` is 0 for floor, 2**15 for nearest, the random bits for stochastic.
 
-    With ``c = 65536 - leak_mul`` and ``a * c = high * 65536 + low`` the exact value is ``a - high - low / 65536``,
-    so rounding takes ``a - high`` or 1 less: less when ``low`` exceeds a threshold of the rounding mode, which is 0
-    for floor, 2**15 for nearest and the random bits for stochastic.
+    16-bit lanes compute with ``c = 65536 - leak_mul``: where ``a * c = high * 65536 + low``, the exact value is
+    ``a - high - low / 65536``, so the result is ``a - high``, or 1 less if ``low > r``.  32-bit lanes add the products
+    of the halves of ``a``; the lower one and ``r`` stay below 2**32.
     """
 
     def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value | None) -> None:
         super().__init__(lanes, scalars, noise)
         self.loss = lanes.splat(lanes.builder.sub(I64(1 << P.DECAY_BITS), scalars["leak_mul"]))
+        self.factor = lanes.splat(scalars["leak_mul"])
 
     def apply(self, at, accumulated):
         """Emit the leak; return the new lanes."""
-        return [self._multiply(*each) for each in zip(at, accumulated, strict=True)]
+        multiply = self._multiply if self.lanes.bits == 16 else self._multiply_halves
+        return [multiply(*each) for each in zip(at, accumulated, strict=True)]
+
+    def _multiply_halves(self, at, a):
+        builder, lanes = self.lanes.builder, self.lanes
+        sixteen, low_half = (ir.Constant(lanes.type, [n] * lanes.count) for n in (16, 0xFFFF))
+        low = builder.mul(builder.and_(a, low_half), self.factor)
+        low = builder.add(low, builder.zext(lanes.load(self.noise, at, 16), lanes.type))
+        high = builder.mul(builder.ashr(a, sixteen), self.factor)
+        return builder.add(high, builder.lshr(low, sixteen))
 
     def _multiply(self, at, a):
         builder, lanes = self.lanes.builder, self.lanes
@@ -107,9 +117,11 @@ class GeneralLeak:
         biases = [scalars[f"bias{k}"] for k in range(3)]
         self.bias = [lanes.splat(value) for value in biases]
         self.wide_bias = [lanes.splat(value, wide=True) for value in biases]
-        self.leak_mul = lanes.splat(scalars["leak_mul"], wide=True)
+        self.leak_mul = lanes.splat(scalars["leak_mul"], wide=lanes.bits == 16)
         self.wide_shift = lanes.splat(builder.add(scalars["v_shift"], I64(P.DECAY_BITS)), wide=True)
-        self.v_top_raw = lanes.splat(builder.ashr(scalars["v_top"], scalars["v_shift"]), wide=True)
+        self.v_top_raw = lanes.splat(
+            builder.ashr(scalars["v_top"], scalars["v_shift"]), wide=lanes.bits == 16
+        )
         self.zero = ir.Constant(lanes.type, None)
         self._counter = None
 
@@ -155,7 +167,8 @@ class GeneralLeak:
         by_cut = [self._cut(*each) for each in zip(at, after_leak, strict=True)]
         builder.branch(written)
         builder.position_at_end(multiplied)
-        by_mul = [self._multiply_and_cut(*each) for each in zip(at, accumulated, strict=True)]
+        multiply = self._multiply_and_cut if self.lanes.bits == 16 else self._multiply_in_halves
+        by_mul = [multiply(*each) for each in zip(at, accumulated, strict=True)]
         builder.branch(written)
 
         builder.position_at_end(written)
@@ -230,10 +243,30 @@ class GeneralLeak:
     def _multiply_and_cut(self, at, a):
         builder, lanes = self.lanes.builder, self.lanes
         noise = lanes.load(self.noise, at, 32)
-        noise = noise if lanes.bits == 16 else builder.zext(noise, lanes.wide)
         product = builder.mul(builder.sext(a, lanes.wide), self.leak_mul)
         extra = self._bias(product, self.wide_shift, self.wide_bias, noise)
         raw = builder.ashr(builder.add(product, extra), self.wide_shift)
         over = builder.icmp_signed(">", raw, self.v_top_raw)
         raw = builder.trunc(lanes.call("smin", raw, self.v_top_raw), lanes.type)
         return builder.shl(raw, self.cut_shift), over
+
+    def _multiply_in_halves(self, at, a):
+        """Do the same in 32-bit lanes, which have no product of 64 bits: by the halves of ``a``.
+
+        ``a * leak_mul = whole * 65536 + low`` with ``whole = (a >> 16) * leak_mul + ((a & 65535) * leak_mul >> 16)``;
+        what rounding adds is split alike.
+        """
+        builder, lanes = self.lanes.builder, self.lanes
+        sixteen, low_half = (ir.Constant(lanes.type, [n] * lanes.count) for n in (16, 0xFFFF))
+        low_product = builder.mul(builder.and_(a, low_half), self.leak_mul)
+        whole = builder.mul(builder.ashr(a, sixteen), self.leak_mul)
+        whole = builder.add(whole, builder.lshr(low_product, sixteen))
+        sign = builder.ashr(a, ir.Constant(lanes.type, [31] * lanes.count))
+        extra = builder.add(self.bias[0], builder.and_(sign, self.bias[1]))
+        extra = builder.add(extra, builder.and_(builder.ashr(whole, self.cut_shift), self.bias[2]))
+        extra = builder.add(extra, lanes.load(self.noise, at, 32))
+        carry = builder.add(builder.and_(low_product, low_half), builder.and_(extra, low_half))
+        rounded = builder.add(builder.add(whole, builder.ashr(extra, sixteen)), builder.lshr(carry, sixteen))
+        raw = builder.ashr(rounded, self.cut_shift)
+        over = builder.icmp_signed(">", raw, self.v_top_raw)
+        return builder.shl(lanes.call("smin", raw, self.v_top_raw), self.cut_shift), over

@@ -108,7 +108,7 @@ def depress(
     ``seen[i]`` is the last step in which input ``i`` was met; ``places``, ``widths``, ``factors`` and ``keys`` are
     working space.
     """
-    pair, syn, up, rows = p.pair, p.syn, p.mem.sum_shift, weights.rows
+    pair, syn, up, rows = p.pair, p.syn, weights.shift, weights.rows
     n_inputs = 0
     n_hit = 0
     key = chain(chain(start(seed, _ROUND_DEPRESSED), presentation), np.uint32(t))
@@ -157,7 +157,7 @@ def potentiate(
     p, seed, presentation, t, j, eta, active, trace, n_active, weights, buffer, bias, stats
 ):  # fmt: skip
     """Raise the weights of neuron ``j`` by the traces of its inputs: gather, a loop that vectorises, scatter."""
-    syn, up, rows = p.syn, p.mem.sum_shift, weights.rows
+    syn, up, rows = p.syn, weights.shift, weights.rows
     origin, width = weights.origin[j], weights.width[j]
     for k in range(n_active):
         buffer[k] = np.int64(rows[origin + active[k] * width]) >> up
@@ -197,7 +197,7 @@ def _raise(syn, soft, key, eta, active, trace, weights, bias, stats):
 @njit(cache=True)
 def normalize(p, seed, presentation, j, weights, buffer, bias, stats):
     """Scale the weights of neuron ``j`` to ``weight_sum``."""
-    up, rows = p.mem.sum_shift, weights.rows
+    up, rows = weights.shift, weights.rows
     origin, width = weights.origin[j], weights.width[j]
     for i in range(p.n_inputs):
         buffer[i] = np.int64(rows[origin + i * width]) >> up

@@ -22,7 +22,7 @@ class LanePlan:
     lane : dtype
         int16 or int32: `v_mem` and thresholds on the accumulator grid.
     row : dtype
-        uint8 or uint16: weights on the accumulator grid, ``raw << sum_shift``.
+        uint8 or uint16: weights, for 16-bit lanes on the accumulator grid (``raw << sum_shift``), for 32-bit ones raw.
     noise : dtype or None
         What the leak is compiled for, see `tinysnn_hw.engine.cpu.integrate.leak_kind`.
     """
@@ -65,17 +65,14 @@ def _noise(mem: MembraneParams, lane: np.dtype) -> np.dtype | None:
     """Return what a pass reads per neuron before it cuts: nothing, thresholds of a product, or random bits."""
     if mem.v_shift == 0 and mem.leak in (P.LEAK_NONE, P.LEAK_SHIFT):
         return None
-    narrow = (
-        lane.itemsize == 2
-        and mem.v_shift == 0
-        and mem.leak == P.LEAK_MULTIPLY
-        and 2 * mem.leak_mul > 1 << P.DECAY_BITS
-    )
-    return np.dtype(np.uint16 if narrow and mem.v_rounding in NOISE_THRESHOLDS else np.int32)
+    plain = mem.v_shift == 0 and mem.leak == P.LEAK_MULTIPLY and mem.v_rounding in NOISE_THRESHOLDS
+    # 16-bit lanes multiply by 65536 - leak_mul, which has to fit them.
+    fits = lane.itemsize == 4 or 2 * mem.leak_mul > 1 << P.DECAY_BITS
+    return np.dtype(np.uint16 if plain and fits else np.int32)
 
 
 NOISE_THRESHOLDS = {Rounding.FLOOR: 0, Rounding.NEAREST: 1 << (P.DECAY_BITS - 1), Rounding.STOCHASTIC: 0}
-"""What the low half of a product with ``65536 - leak_mul`` must exceed to round down (stochastic: random bits)."""
+"""What is added to a leak product of 16 fraction bits before they are dropped (stochastic: random bits)."""
 
 
 def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) -> LanePlan | None:
@@ -84,8 +81,9 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
     The bounds, with ``L`` lane bits and ``total = max_events * w_max << sum_shift``:
 
     - the accumulator fits the lane (30 bits of a 32-bit one), and ``total`` is below half its range: then one
-      saturating addition per step is exact, the sums of paired weights never carry, and a held neuron, parked at
-      the lowest lane value, can neither fire nor saturate nor raise the peak;
+      saturating addition per step is exact, and a held neuron, parked at the lowest lane value, can neither fire
+      nor saturate nor raise the peak;
+    - sums of paired weights never carry: those of bytes are below 2**16;
     - the leak product plus its rounding bias fits twice the lane;
     - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low
       saturation; with a floor, more than the range is the same as the range;
@@ -95,7 +93,7 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
     w_top = p.syn.w_max << p.mem.sum_shift
     if p.mem.has_floor:
         inhibition_max = min(inhibition_max, p.mem.v_max - p.mem.v_min)
-    if Overflow.WRAP in modes or w_top > 0xFFFF or inhibition_max > p.mem.v_max - p.mem.v_min:
+    if Overflow.WRAP in modes or p.syn.w_max > 0xFFFF or inhibition_max > p.mem.v_max - p.mem.v_min:
         return None
     if p.thr.th_width + max(p.mem.th_lane_shift, 0) > 62:
         return None
@@ -108,12 +106,14 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
     if largest_pull(p, eta_max).bit_length() > 61:
         return None
     total = max_events * w_top
-    row = np.dtype(np.uint8 if w_top <= 0xFF else np.uint16)
     for lane in (np.dtype(np.int16), np.dtype(np.int32)):
         bits = 8 * lane.itemsize
         width = 16 if bits == 16 else 30
         if p.mem.acc_width > width or total >= 1 << (width - 1):
             continue
+        stored = w_top if bits == 16 else p.syn.w_max
+        narrow_sums = stored <= 0xFF and max_events * stored < 1 << 16
+        row = np.dtype(np.uint8 if narrow_sums else np.uint16)
         if p.mem.leak == P.LEAK_MULTIPLY:
             cut = P.DECAY_BITS + p.mem.v_shift
             if p.mem.acc_max * p.mem.leak_mul + (1 << cut) >= 1 << (2 * bits - 1) or cut > 30:

@@ -138,7 +138,7 @@ class CpuSession:
         if self.plan is None:
             state.weight[:] = self.weight
         elif self.lowered.params.pair.on:
-            state.weight[:] = self.weights.gathered() >> self.lowered.params.mem.sum_shift
+            state.weight[:] = self.weights.gathered() >> self.weights.shift
         else:
             state.weight[:] = self.weights.master.T
 
@@ -228,7 +228,7 @@ class CpuSession:
             return self.weight
         if not p.pair.on:
             return self.weights.master
-        return self.weights.extremes() >> p.mem.sum_shift
+        return self.weights.extremes() >> self.weights.shift
 
     def _empty_trace(self, n_images: int) -> dict[str, np.ndarray]:
         """Return the arrays of `generic.run_images`'s ``records``, by name and in its order."""

@@ -39,8 +39,8 @@ class Weights(NamedTuple):
     """Weights of one network in the storage of the fast kernel."""
 
     rows: NDArray[Any]
-    """uint8 or uint16 [n_inputs * padded(n_neurons)]: weight of input ``i`` and neuron ``j`` on the accumulator grid,
-    at ``origin[j] + i * width[j]``."""
+    """uint8 or uint16 [n_inputs * padded(n_neurons)]: weight of input ``i`` and neuron ``j``, times ``2**shift``, at
+    ``origin[j] + i * width[j]``."""
     origin: NDArray[np.int64]
     width: NDArray[np.int64]
     master: NDArray[Any]
@@ -49,6 +49,10 @@ class Weights(NamedTuple):
     """From a block of 64 neurons to the next, in elements of ``rows``."""
     row_step: int
     """From an input to the next; the last block may be half as wide."""
+    shift: int
+    """From raw weights to ``rows``: the whole way to the accumulator grid for 16-bit lanes, nothing for 32-bit ones."""
+    sum_shift: int
+    """From sums of ``rows`` to the accumulator grid."""
 
     def gathered(self) -> NDArray[np.int64]:
         """Return what ``rows`` holds as int64[n_inputs, n_neurons]."""
@@ -65,8 +69,8 @@ class Weights(NamedTuple):
         return np.array([min(low for low, _ in ends), max(high for _, high in ends)], np.int64)
 
 
-def store_weights(raw: NDArray[np.int64], plan: LanePlan, shift: int) -> Weights:
-    """Return raw weights int64[n_inputs, n_neurons] in that storage; ``shift`` leads to the accumulator grid."""
+def store_weights(raw: NDArray[np.int64], plan: LanePlan, sum_shift: int) -> Weights:
+    """Return raw weights int64[n_inputs, n_neurons] in that storage; ``sum_shift`` leads to the accumulator grid."""
     n_inputs, n = raw.shape
     lanes = padded(n)
     in_blocks = n_inputs * lanes * plan.row.itemsize <= IN_BLOCKS_BYTES
@@ -76,20 +80,23 @@ def store_weights(raw: NDArray[np.int64], plan: LanePlan, shift: int) -> Weights
     filled = np.minimum(lanes - block * BLOCK, BLOCK)
     width = np.minimum(filled, row_step) if in_blocks else np.full(n, lanes)
     origin = block * block_step + _places(j % BLOCK, filled, plan)
+    shift = sum_shift if plan.lane.itemsize == 2 else 0
     rows = aligned_zeros(n_inputs * lanes, plan.row)
     rows[origin + np.arange(n_inputs)[:, None] * width] = raw << shift
-    return Weights(rows, origin, width, np.ascontiguousarray(raw.T).astype(plan.row), block_step, row_step)
+    master = np.ascontiguousarray(raw.T).astype(plan.row)
+    return Weights(rows, origin, width, master, block_step, row_step, shift, sum_shift - shift)
 
 
 def _places(within: NDArray[np.int64], width: NDArray[np.int64], plan: LanePlan) -> NDArray[np.int64]:
     """Return where the neurons of a block stand in its rows.
 
-    With two weights per lane a word vector holds the neurons of two lane vectors, low halves first; a half block
-    that is a single lane vector is not paired.
+    With two weights per lane of a sum, a word vector holds the neurons of two vectors of sums, low halves first; a half
+    block that is a single vector is not paired.
     """
-    count = VECTOR_BYTES // plan.lane.itemsize
-    if plan.lane.itemsize != 2 * plan.row.itemsize:
+    sum_bytes = 2 if plan.row.itemsize == 1 else plan.lane.itemsize
+    if sum_bytes != 2 * plan.row.itemsize:
         return within
+    count = VECTOR_BYTES // sum_bytes
     pair = 2 * count
     return np.where(
         width < pair, within, within - within % pair + 2 * (within % pair % count) + within % pair // count
