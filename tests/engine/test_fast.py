@@ -505,6 +505,24 @@ def test_a_session_moves_to_denser_rasters() -> None:
     assert kernels == ["fast w8 l16", "fast w8 l16", "fast w16 l32", "fast w16 l32"]
 
 
+@pytest.mark.parametrize("per_step", [128, 129, 200, 257, 258, 700])
+def test_full_weights_in_dense_steps(per_step: int) -> None:
+    """Sums of bytes up to the last that fits 16 bits, and beyond it."""
+    spec = pinned("tinysnn-wta", recipe="digits", neurons=70, v_mem="s12.8", v_th="s12.8")
+    lowered = lower(spec)
+    rng = np.random.default_rng(per_step)
+    sizes = 2, spec.encoding.n_steps, spec.network.inputs
+    raster = Raster.from_dense(rng.multinomial(per_step, [1 / sizes[2]] * sizes[2], sizes[:2]))
+    seen = []
+    for kernel in ("generic", "fast"):
+        state = initial_state(lowered, SEED)
+        state.weight[:] = lowered.params.syn.w_max
+        result = run(lowered, state, raster, phase="train", seed=SEED, n_presentations=2, kernel=kernel)
+        seen.append(bits_of(result, state))
+    assert result.kernel == ("fast w8 l32" if per_step <= 257 else "fast w16 l32")
+    assert differing(*seen) == [] and result.activity[1] > 0
+
+
 # --- Threads -------------------------------------------------------------------------------------------
 
 
