@@ -39,6 +39,7 @@ from tinysnn_hw.engine.cpu.storage import aligned_zeros, padded
 from tinysnn_hw.engine.params import Params
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
+from tinysnn_hw.fixed.words import left, logical_right
 
 _STOCHASTIC = int(Rounding.STOCHASTIC)
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
@@ -137,7 +138,7 @@ def draw_noise(mem, key, noise):
 
 
 @overload(draw_noise)
-def _overloaddraw_noise(mem, key, noise):
+def _overload_draw_noise(mem, key, noise):
     if isinstance(noise, types.NoneType):
         return lambda mem, key, noise: None
 
@@ -147,7 +148,7 @@ def _overloaddraw_noise(mem, key, noise):
             bits = np.uint32(min(shift, mem.v_rand_bits))
             down, up = np.uint32(np.uint32(32) - bits), np.uint32(np.uint32(shift) - bits)
             for j in range(noise.shape[0]):
-                noise[j] = np.uint32(np.uint32(chain(key, np.uint32(j)) >> down) << up)
+                noise[j] = left(logical_right(chain(key, np.uint32(j)), down), up)
 
     return fill
 
