@@ -10,13 +10,24 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from tinysnn_hw.quantize.points import SCHEMES, Points, Trial
 from tinysnn_hw.quantize.ptq import INFERENCE_REGISTERS, PRESETS, preset_formats, quantize
+from tinysnn_hw.quantize.search import Found, Sensitivity, exhaustive, greedy, make_space, sensitivity
 
 __all__ = [
     "INFERENCE_REGISTERS",
     "PRESETS",
+    "SCHEMES",
+    "Found",
+    "Points",
+    "Sensitivity",
+    "Trial",
+    "exhaustive",
+    "greedy",
+    "make_space",
     "preset_formats",
     "quantize",
+    "sensitivity",
 ]
 
 
