@@ -36,3 +36,7 @@ class DataNotFoundError(TinySnnError, FileNotFoundError):
 
 class ModelFileError(TinySnnError, ValueError):
     """A saved model is missing, cut short, altered or of another version."""
+
+
+class MissingLibraryError(TinySnnError, ImportError):
+    """An optional library that the call needs is not installed."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinysnn_hw.cli import describe, evaluate, trace, train, validate
+from tinysnn_hw.cli import describe, evaluate, quantize, trace, train, validate
 from tinysnn_hw.version import NUMERIC_VERSION, __version__
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def common(
 app.command("validate")(validate.validate)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("quantize")(quantize.quantize)
 app.command("trace")(trace.trace)
 app.command("list")(describe.list_choices)
 app.command("show")(describe.show)

@@ -319,7 +319,7 @@ class Points:
             self.progress(stage, done, total)
 
 
-def _texts(choice: Mapping[str, Any]) -> dict[str, str]:
+def _texts(choice: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(fmt) for name, fmt in choice.items()}
 
 
