@@ -10,19 +10,35 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from tinysnn_hw.quantize.diagnose import Diagnosis, Finding, diagnose
 from tinysnn_hw.quantize.points import SCHEMES, Points, Trial
 from tinysnn_hw.quantize.ptq import INFERENCE_REGISTERS, PRESETS, preset_formats, quantize
+from tinysnn_hw.quantize.ranges import (
+    ConstantBits,
+    RangeAnalysis,
+    analyse_constants,
+    analyse_ranges,
+    fewest_frac_bits,
+)
 from tinysnn_hw.quantize.search import Found, Sensitivity, exhaustive, greedy, make_space, sensitivity
 
 __all__ = [
     "INFERENCE_REGISTERS",
     "PRESETS",
     "SCHEMES",
+    "ConstantBits",
+    "Diagnosis",
+    "Finding",
     "Found",
     "Points",
+    "RangeAnalysis",
     "Sensitivity",
     "Trial",
+    "analyse_constants",
+    "analyse_ranges",
+    "diagnose",
     "exhaustive",
+    "fewest_frac_bits",
     "greedy",
     "make_space",
     "preset_formats",
