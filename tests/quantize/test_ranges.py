@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tinysnn_hw.data import load_dataset
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.learning import trace, train
-from tinysnn_hw.quantize import analyse_constants, analyse_ranges, fewest_frac_bits, quantize
+from tinysnn_hw.quantize import analyse_constants, analyse_ranges, fewest_frac_bits, fitted_formats, quantize
+from tinysnn_hw.quantize.ptq import with_formats
 from tinysnn_hw.spec import load_network
 
 N = 5
@@ -143,3 +144,19 @@ def test_constants_of_a_network():
     assert all(row.error <= 0.01 for row in near.values())
     with pytest.raises(SpecError, match="error"):
         analyse_constants(network, 1.0)
+
+
+def test_fitted_formats_hold_values_and_constants(trained, few, found):
+    fitted = fitted_formats(trained.network, found)
+    assert set(fitted) == set(trained.registers)
+    for name, fmt in fitted.items():
+        seen = trained.registers[name]
+        assert fmt.min <= seen.min and seen.max <= fmt.max
+        assert fmt.frac_bits == getattr(trained.network.formats, name).format.frac_bits
+    # The cap of 50 mV needs 6 bits, whatever the few thresholds seen.
+    assert found["v_th"].int_bits < 6 or trained.v_th.max() >= 32 * 256
+    assert (fitted["v_th"].signed, fitted["v_th"].int_bits) == (False, 6)
+    tight = with_formats(trained.network, fitted)
+    again = train(tight, few, seed=3, threads=1)
+    for name in ("weight", "theta", "v_th"):
+        assert (getattr(again, name) == getattr(trained, name)).all()

@@ -77,6 +77,16 @@ def quantize(
         int,
         typer.Option(metavar="N", min=1, help="Runs per choice, averaged.", rich_help_panel=_SEARCH),
     ] = 1,
+    head_room: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=16,
+            help="Integer bits beyond those the values seen need.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = 0,
     table: Annotated[
         bool,
         typer.Option("--table/--no-table", help="Also measure each register alone.", rich_help_panel=_SEARCH),
@@ -101,7 +111,8 @@ def quantize(
 ) -> None:
     """Narrow every register as far as the accuracy on held-out training images allows; write the network.
 
-    The formats of the network, or those given, are the widest that are tried. FOLDER gets network.toml, which every
+    Integer bits follow from the values that a training at the formats of the network, or those given, writes;
+    fraction bits are taken away from there. FOLDER gets network.toml, which every
     command takes as a NETWORK, report.json, sensitivity.csv and, with matplotlib, sensitivity.png. Every finished
     point is kept under FOLDER/points: the same command goes on where it was broken off. Exits with 1 if not even
     the formats it starts from hold.
@@ -125,8 +136,17 @@ def quantize(
     images = whole.holdout(max(whole.n_train // 6, 1) if holdout is None else holdout)
 
     from tinysnn_hw.cost import memory_table
-    from tinysnn_hw.quantize import Points, greedy, make_space, sensitivity
-    from tinysnn_hw.report.quantization import quantization_json, quantization_table, sensitivity_csv
+    from tinysnn_hw.quantize import (
+        Points,
+        analyse_ranges,
+        diagnose,
+        failing_neighbour,
+        fitted_formats,
+        greedy,
+        make_space,
+        sensitivity,
+    )
+    from tinysnn_hw.report import quantization as report
     from tinysnn_hw.spec.save import save_network, write_text
 
     try:
@@ -143,9 +163,15 @@ def quantize(
                 progress=progress,
                 threads=threads,
             )
-            space = make_space(spec, chosen_registers(registers, points.registers, scheme), n_widths=widths)
+            names = chosen_registers(registers, points.registers, scheme)
+            ranges = analyse_ranges(points.trained_in_place({}), images, head_room=head_room)
+            space = make_space(spec, names, n_widths=widths, starts=fitted_formats(spec, ranges))
             found_alone = sensitivity(points, space) if table else None
             found = greedy(points, space, max_drop)
+            broken = failing_neighbour(points, space, found) if scheme == "in_place" else None
+            why = (
+                None if broken is None else diagnose(points.trained_in_place(broken), images, threads=threads)
+            )
     except KeyboardInterrupt:
         note(f"interrupted: finished points are in {out / POINTS}; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
@@ -159,17 +185,27 @@ def quantize(
         (out / NETWORK_FILE).unlink(missing_ok=True)
     payload = {
         "network": spec.name, "recipe": spec.recipe, "data": images.name, "scheme": scheme, "seeds": list(points.seeds),
-        "registers": list(space), **quantization_json(found_alone, found, memory, max_drop),
+        "registers": list(space), **report.quantization_json(found_alone, found, memory, max_drop),
+        "ranges": report.ranges_json(ranges),
+        "one_format_lower": None if broken is None or why is None else
+        {"formats": {name: str(fmt) for name, fmt in broken.items()}, **report.diagnosis_json(why)},
     }  # fmt: skip
     write_text(out / REPORT_FILE, json_text.dumps(payload, indent=2, allow_nan=False) + "\n")
     if found_alone is not None:
-        write_text(out / "sensitivity.csv", sensitivity_csv(found_alone))
+        write_text(out / "sensitivity.csv", report.sensitivity_csv(found_alone))
         draw(found_alone, out / "sensitivity.png")
     if json:
         show_json(payload)
     else:
         title = f"{spec.name}, recipe {spec.recipe}, {scheme} on {images.name}"
-        show(quantization_table(title, found_alone, found, memory, max_drop))
+        show(
+            report.quantization_table(title, found_alone, found, memory, max_drop),
+            report.ranges_table(ranges),
+        )
+        if broken is not None and why is not None:
+            chosen = ", ".join(f"{name} {fmt}" for name, fmt in broken.items())
+            which = "at the start" if found.best is None else "one format lower"
+            show(report.diagnosis_table(f"What happens {which} ({chosen})", why))
     if found.best is None:
         note(
             f"negative: the widest formats already lose more than --max-drop {max_drop:g}; start from wider ones, or "

@@ -19,8 +19,17 @@ from tinysnn_hw.quantize.ranges import (
     analyse_constants,
     analyse_ranges,
     fewest_frac_bits,
+    fitted_formats,
 )
-from tinysnn_hw.quantize.search import Found, Sensitivity, exhaustive, greedy, make_space, sensitivity
+from tinysnn_hw.quantize.search import (
+    Found,
+    Sensitivity,
+    exhaustive,
+    failing_neighbour,
+    greedy,
+    make_space,
+    sensitivity,
+)
 
 __all__ = [
     "INFERENCE_REGISTERS",
@@ -38,7 +47,9 @@ __all__ = [
     "analyse_ranges",
     "diagnose",
     "exhaustive",
+    "failing_neighbour",
     "fewest_frac_bits",
+    "fitted_formats",
     "greedy",
     "make_space",
     "preset_formats",

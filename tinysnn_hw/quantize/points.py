@@ -156,6 +156,10 @@ class Points:
         """Return the network with these formats."""
         return with_formats(self.network, dict(formats), self.rounding)
 
+    def trained_in_place(self, choice: Formats) -> Model:
+        """Return the network trained at these formats in fixed point, with the first seed, whatever the scheme."""
+        return self._train([self.spec(choice)], self.seeds[:1], "fixed")[0]
+
     def size(self, choice: Formats) -> tuple[int, int, int]:
         """Return what a search makes small: bits in inference, in training, and of the chosen formats together.
 

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from tinysnn_hw.engine import Lowered, NetworkState, lower, run
 from tinysnn_hw.engine.schedule import constant
-from tinysnn_hw.errors import SpecError
+from tinysnn_hw.errors import SpecError, TinySnnError
 from tinysnn_hw.fixed import Format
 from tinysnn_hw.learning import Model
 from tinysnn_hw.learning.stream import Data, Stream
+from tinysnn_hw.quantize.ptq import with_formats
 from tinysnn_hw.quantize.replay import record_training, replay, update_bits
 from tinysnn_hw.records import RegisterRange
 from tinysnn_hw.spec import NetworkSpec
@@ -221,6 +222,42 @@ def _analysis(
     )
 
 
+def fitted_formats(network: NetworkSpec, found: Mapping[str, RangeAnalysis]) -> dict[str, Format]:
+    """Return formats with the integer bits that a range analysis found, as far as the network's constants allow.
+
+    Parameters
+    ----------
+    network : NetworkSpec
+    found : mapping
+        As `analyse_ranges` returns it.
+
+    Returns
+    -------
+    dict of str to Format
+        Of every register analysed, with as many fraction bits as now.  Where a constant such as ``v_th_cap`` needs
+        more integer bits than the values seen, it gets them; never more than the larger of what was found and
+        what the network has.
+    """
+    chosen: dict[str, Format] = {}
+    for name, seen in found.items():
+        register = getattr(network.formats, name, None)
+        if register is None:
+            continue
+        fmt, now = seen.fitted, register.format
+        while fmt.int_bits - fmt.signed < now.int_bits - now.signed and not _possible(network, name, fmt):
+            fmt = Format(fmt.signed, fmt.int_bits + 1, fmt.frac_bits)
+        chosen[name] = fmt if _possible(network, name, fmt) else now
+    return chosen
+
+
+def _possible(network: NetworkSpec, name: str, fmt: Format) -> bool:
+    try:
+        lower(with_formats(network, {name: fmt}))
+    except TinySnnError:
+        return False
+    return True
+
+
 def fewest_frac_bits(value: float, error: float = 0.0) -> tuple[int | None, float, float]:
     """Return the fewest fraction bits that hold a constant, its stored value and its relative error.
 
@@ -303,5 +340,5 @@ def _relative(stored: Fraction, exact: Fraction) -> float:
 
 __all__ = [
     "N_BINS", "N_SAMPLED", "ConstantBits", "RangeAnalysis", "analyse_constants", "analyse_ranges",
-    "fewest_frac_bits",
+    "fewest_frac_bits", "fitted_formats",
 ]  # fmt: skip

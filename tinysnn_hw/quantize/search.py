@@ -209,6 +209,19 @@ def _found(
     )
 
 
+def failing_neighbour(points: Points, space: Space, found: Found) -> Choice | None:
+    """Return the choice to ask why it broke: the start if nothing holds, else one register one format lower.
+
+    The register is the one of the most bits that can still be lowered; None if none can.
+    """
+    if found.best is None:
+        return _start(space)
+    for name in (name for name in points.registers if name in space):
+        for fmt in _neighbours(space, found.formats, name)[0]:
+            return {**found.formats, name: fmt}
+    return None
+
+
 def exhaustive(points: Points, space: Space, max_drop: float) -> Found:
     """Try every combination of a small space and return the smallest (`Points.size`) that holds.
 
@@ -240,5 +253,5 @@ def _least(points: Points, max_drop: float) -> float:
 
 
 __all__ = [
-    "N_WIDTHS", "Found", "Sensitivity", "exhaustive", "greedy", "make_space", "sensitivity",
+    "N_WIDTHS", "Found", "Sensitivity", "exhaustive", "failing_neighbour", "greedy", "make_space", "sensitivity",
 ]  # fmt: skip

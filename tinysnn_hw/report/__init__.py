@@ -6,9 +6,13 @@ from tinysnn_hw.report.network import catalogue_table, memory_tables, network_ta
 from tinysnn_hw.report.payload import network_json, result_json, validation_json
 from tinysnn_hw.report.plot import sensitivity_plot
 from tinysnn_hw.report.quantization import (
+    diagnosis_json,
+    diagnosis_table,
     found_table,
     quantization_json,
     quantization_table,
+    ranges_json,
+    ranges_table,
     sensitivity_csv,
     sensitivity_table,
 )
@@ -19,6 +23,8 @@ from tinysnn_hw.report.verdict import is_lost, verdict
 __all__ = [
     "catalogue_table",
     "confusion_table",
+    "diagnosis_json",
+    "diagnosis_table",
     "found_table",
     "is_lost",
     "memory_tables",
@@ -26,6 +32,8 @@ __all__ = [
     "network_table",
     "quantization_json",
     "quantization_table",
+    "ranges_json",
+    "ranges_table",
     "register_table",
     "result_json",
     "result_table",

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from tinysnn_hw.fixed.format import Format
-from tinysnn_hw.quantize import Found, Sensitivity, Trial
+from tinysnn_hw.quantize import Diagnosis, Found, RangeAnalysis, Sensitivity, Trial
 from tinysnn_hw.quantize.points import trial_json
 from tinysnn_hw.report.network import accounting_table
-from tinysnn_hw.report.text import count, percent, plain_table, points, section
+from tinysnn_hw.report.text import count, interval, percent, plain_table, points, real, section
 
 COLUMNS = (
     "register", "format", "bits", "accuracy", "drop", "least", "most", "memory_bits", "training_bits", "refused"
@@ -93,6 +96,70 @@ def found_table(found: Found, memory: Mapping[str, Any] | None, max_drop: float)
     return Group(*parts)
 
 
+def ranges_table(ranges: Mapping[str, RangeAnalysis]) -> RenderableType:
+    """Return what every register and intermediate used, with a small histogram."""
+    grid = plain_table("register", "format", "used", "from", "integer bits", "distribution over the range")
+    for name, seen in ranges.items():
+        low, high = float(seen.edges[0]), float(seen.edges[-1])
+        grid.add_row(name, seen.format, interval(real(low), real(high)), "training" if seen.exact else "sample",
+                     str(seen.int_bits), _bars(seen.counts.tolist()))  # fmt: skip
+    return section(
+        "Ranges",
+        grid,
+        note="from training: the ends are those of every write; from sample: of the images recorded. accumulator: "
+        "v_mem plus the input of a step; update: change of a weight that the rule asks for. Bars: log scale.",
+    )
+
+
+def diagnosis_table(title: str, diagnosis: Diagnosis) -> RenderableType:
+    """Return the findings of a diagnosis, in sentences."""
+    sentences = Table.grid(padding=(0, 1))
+    for finding in diagnosis.findings:
+        sentences.add_row("•", Text(finding.text))
+    if not diagnosis.findings:
+        sentences.add_row("•", Text("Nothing stands out: resolution alone costs the accuracy."))
+    return section(title, sentences)
+
+
+def diagnosis_json(diagnosis: Diagnosis) -> dict[str, object]:
+    """Return a diagnosis as JSON, with its fields; updates also with their shares."""
+    shares = ("lost_share", "below_lsb_share", "drain")
+    return {
+        "findings": [
+            {"code": f.code, "register": f.register, "text": f.text, "values": dict(f.values)}
+            for f in diagnosis.findings
+        ],
+        "saturations": {name: list(pair) for name, pair in diagnosis.saturations.items()},
+        "updates": {
+            when: {**asdict(counts), **{name: getattr(counts, name) for name in shares}}
+            for when, counts in diagnosis.updates.items()
+        },
+        "n_replayed": diagnosis.n_replayed,
+        "n_shown": diagnosis.n_shown,
+        "zero_weights": diagnosis.zero_weights,
+        "silent_neurons": diagnosis.silent_neurons,
+        "unreachable_thresholds": diagnosis.unreachable_thresholds,
+    }
+
+
+def ranges_json(ranges: Mapping[str, RangeAnalysis]) -> dict[str, object]:
+    """Return a range analysis as JSON, histograms included."""
+    return {
+        name: {
+            "format": seen.format,
+            "min_raw": seen.min_raw,
+            "max_raw": seen.max_raw,
+            "exact": seen.exact,
+            "n_values": seen.n_values,
+            "edges": seen.edges.tolist(),
+            "counts": seen.counts.tolist(),
+            "int_bits": seen.int_bits,
+            "fitted": str(seen.fitted),
+        }
+        for name, seen in ranges.items()
+    }
+
+
 def quantization_table(
     title: str, table: Sensitivity | None, found: Found, memory: Mapping[str, Any] | None, max_drop: float
 ) -> RenderableType:
@@ -160,6 +227,12 @@ def _numbers(trial: Trial, reference: float) -> list[object]:
     return [*(f"{value:.4f}" for value in ours), trial.memory_bits, trial.training_bits]
 
 
+def _bars(counts: list[int]) -> str:
+    """Return a histogram as one line of blocks, higher for more values on a log scale; blank for none."""
+    top = math.log1p(max(counts))
+    return "".join(" " if not n else "▁▂▃▄▅▆▇█"[min(int(8 * math.log1p(n) / top), 7)] for n in counts)
+
+
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
@@ -173,5 +246,6 @@ def _seeds(values: Sequence[float]) -> str:
 
 
 __all__ = [
-    "found_table", "quantization_json", "quantization_table", "sensitivity_csv", "sensitivity_table",
+    "diagnosis_json", "diagnosis_table", "found_table", "quantization_json", "quantization_table", "ranges_json",
+    "ranges_table", "sensitivity_csv", "sensitivity_table",
 ]  # fmt: skip
