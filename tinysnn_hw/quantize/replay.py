@@ -196,7 +196,7 @@ def replay(lowered: Lowered, seed: int, total: int, recording: Recording) -> Rep
     p, syn = lowered.params, lowered.params.syn
     piece = recording.presentation * len(lowered.eta) // total
     eta, eta_pre = int(lowered.eta[piece]), int(lowered.eta_pre[piece])
-    presentation, seed = np.uint32(recording.presentation), np.uint32(seed)
+    presentation, key = np.uint32(recording.presentation), np.uint32(seed)
     winner, x_pre = recording.trace["winner"], recording.trace["x_pre"]
     weight, stats = recording.before.copy(), empty_stats()
     n_post, n_window = np.zeros(p.n_neurons, np.int64), np.zeros(p.n_neurons, np.int64)
@@ -209,7 +209,7 @@ def replay(lowered: Lowered, seed: int, total: int, recording: Recording) -> Rep
         if p.pair.on:
             x_post = np.ascontiguousarray(recording.trace["x_post"][t])
             falls, written = _depress(
-                lowered, seed, presentation, t, eta_pre, recording.raster, n_post, x_post, weight
+                lowered, key, presentation, t, eta_pre, recording.raster, n_post, x_post, weight
             )
             counts += _count(falls, p.pair.y_frac + p.pair.eta_frac, written)
             changes.append(falls << (update_bits(lowered) - p.pair.y_frac - p.pair.eta_frac))
@@ -226,7 +226,7 @@ def replay(lowered: Lowered, seed: int, total: int, recording: Recording) -> Rep
         for j in learners.tolist():
             old = weight[:, j].copy()
             change = _asked(lowered, k_eta, trace, old)
-            kernel.learn_column(syn, p.pair.soft, seed, presentation, u, j, k_eta, weight, trace, stats)
+            kernel.learn_column(syn, p.pair.soft, key, presentation, u, j, k_eta, weight, trace, stats)
             concerned = np.ones(len(old), bool) if not p.pair.on else trace > 0
             change, written = change[concerned], (weight[:, j] - old)[concerned]
             counts += _count(change, syn.x_frac + syn.eta_frac, written)
@@ -235,7 +235,7 @@ def replay(lowered: Lowered, seed: int, total: int, recording: Recording) -> Rep
         n_window[:] = 0
     if syn.weight_sum:
         for j in np.flatnonzero(learned).tolist():
-            kernel.normalize_column(syn, seed, presentation, j, weight, stats)
+            kernel.normalize_column(syn, key, presentation, j, weight, stats)
     return Replayed(counts, weight, changes)
 
 

@@ -38,9 +38,9 @@ def sensitivity_plot(table: Sensitivity, file: str | os.PathLike[str]) -> Path:
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for name, trials in table.trials.items():
-        held = [trial for trial in trials if trial.accuracy is not None]
+        held = [trial for trial in trials if trial.accuracies]
         bits = [Format.parse(trial.formats[name]).width for trial in held]
-        means = [trial.accuracy for trial in held]
+        means = [sum(trial.accuracies) / len(trial.accuracies) for trial in held]
         (line,) = axes.plot(bits, means, marker="o", markersize=3, label=name)
         low, high = [min(t.accuracies) for t in held], [max(t.accuracies) for t in held]
         axes.fill_between(bits, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
