@@ -44,6 +44,7 @@ FRONT_MAY_IMPORT = {"version"}
 # Libraries that only some rooms may import.
 ONLY_IN = {
     "llvmlite": {"engine"},
+    "matplotlib": {"report"},
     "numba.cuda": {"engine"},
     "optuna": {"explore"},
     "pydantic": {"spec"},

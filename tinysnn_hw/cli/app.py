@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinysnn_hw.cli import cost, describe, evaluate, measure, trace, train, validate
+from tinysnn_hw.cli import cost, describe, evaluate, measure, quantize, trace, train, validate
 from tinysnn_hw.version import NUMERIC_VERSION, __version__
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def common(
 app.command("validate")(validate.validate)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("quantize")(quantize.quantize)
 app.command("trace")(trace.trace)
 app.command("cost")(cost.cost)
 app.command("measure")(measure.measure)

@@ -41,7 +41,9 @@ from tinysnn_hw.fixed.scalar import (
 )
 from tinysnn_hw.fixed.words import arithmetic_right, left, logical_right
 
-__all__ = ["cut_integers", "cut_reals", "cut_words", "saturate_halfwords", "saturate_reals"]
+__all__ = [
+    "cut_integers", "cut_reals", "cut_words", "round_real", "saturate_halfwords", "saturate_reals",
+]  # fmt: skip
 
 ALL_INTEGERS = 2.0**52
 """Float64 of this size and more are integers."""
@@ -79,6 +81,14 @@ def _round_real_at_random(y: float, word: np.uint32, unused_bits: np.uint32, ste
     below = np.floor(y)
     fraction = np.floor(y * steps) - below * steps
     return below + 1.0 if fraction + np.float64(np.uint32(word >> unused_bits)) >= steps else below
+
+
+@njit(cache=True)
+def round_real(y: float, rounding: int, word: np.uint32, rand_bits: int) -> float:
+    """Return ``y`` rounded by any mode, an integer float64; ``|y| < 2**52``, and ``word`` as in `cut_reals`."""
+    if rounding == STOCHASTIC:
+        return _round_real_at_random(y, word, np.uint32(32 - rand_bits), 2.0**rand_bits)
+    return _round_real(y, rounding)
 
 
 @njit(cache=True)

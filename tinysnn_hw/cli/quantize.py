@@ -1,0 +1,259 @@
+"""`tinysnn quantize`: the smallest formats that keep the accuracy, as a network file."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tinysnn_hw.cli import options
+from tinysnn_hw.cli.inputs import NetworkFlags, load_data
+from tinysnn_hw.cli.output import (
+    INTERRUPTED,
+    NEGATIVE,
+    note,
+    progress_bars,
+    reporting_errors,
+    show,
+    show_json,
+)
+from tinysnn_hw.errors import MissingPackageError, ModelFileError, SpecError
+
+if TYPE_CHECKING:
+    from tinysnn_hw.quantize import Sensitivity
+
+NETWORK_FILE, REPORT_FILE, POINTS = "network.toml", "report.json", "points"
+_SEARCH = "Search"
+
+
+@reporting_errors
+def quantize(
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Folder for the results; a search broken off goes on there."),
+    ],
+    network: options.Network = "tinysnn-wta",
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            metavar="POINTS", min=0.0, help="Loss against float64 that is allowed.", rich_help_panel=_SEARCH
+        ),
+    ] = 0.5,
+    scheme: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="in_place: trained at these formats; shadow: real masters learn; ptq: after training.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = "in_place",
+    registers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Registers to narrow; absent: all that the scheme can choose.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    widths: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Widths tried per register, one bit apart.", rich_help_panel=_SEARCH
+        ),
+    ] = 10,
+    holdout: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Last training images that decide; absent: one in six.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Runs per choice, averaged.", rich_help_panel=_SEARCH),
+    ] = 1,
+    head_room: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=16,
+            help="Integer bits beyond those the values seen need.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = 0,
+    table: Annotated[
+        bool,
+        typer.Option("--table/--no-table", help="Also measure each register alone.", rich_help_panel=_SEARCH),
+    ] = True,
+    data: options.Data = "digits",
+    data_dir: options.DataDir = None,
+    limit_train: options.LimitTrain = None,
+    recipe: options.Recipe = None,
+    neurons: options.Neurons = None,
+    weight: options.Weight = None,
+    v_mem: options.VMem = None,
+    v_th: options.VTh = None,
+    theta: options.Theta = None,
+    rounding: options.Rounding = None,
+    overflow: options.Overflow = None,
+    epochs: options.Epochs = None,
+    settings: options.Settings = None,
+    seed: options.Seed = 0,
+    label_images: options.LabelImages = None,
+    threads: options.Threads = None,
+    json: options.Json = False,
+) -> None:
+    """Narrow every register as far as the accuracy on held-out training images allows; write the network.
+
+    Integer bits follow from the values that a training at the formats of the network, or those given, writes;
+    fraction bits are taken away from there. FOLDER gets network.toml, which every
+    command takes as a NETWORK, report.json, sensitivity.csv and, with matplotlib, sensitivity.png. Every finished
+    point is kept under FOLDER/points: the same command goes on where it was broken off. Exits with 1 if not even
+    the formats it starts from hold.
+    """
+    check_folder(out)
+    flags = NetworkFlags(
+        network=network,
+        recipe=recipe,
+        neurons=neurons,
+        weight=weight,
+        v_mem=v_mem,
+        v_th=v_th,
+        theta=theta,
+        rounding=rounding,
+        overflow=overflow,
+        epochs=epochs,
+        settings=settings or (),
+    )
+    spec = flags.resolve(data).spec
+    whole = load_data(data, data_dir, limit_train)
+    images = whole.holdout(max(whole.n_train // 6, 1) if holdout is None else holdout)
+
+    from tinysnn_hw.cost import memory_table
+    from tinysnn_hw.quantize import (
+        Points,
+        analyse_ranges,
+        diagnose,
+        failing_neighbour,
+        fitted_formats,
+        greedy,
+        make_space,
+        sensitivity,
+    )
+    from tinysnn_hw.report import quantization as report
+    from tinysnn_hw.spec.save import save_network, write_text
+
+    try:
+        with progress_bars() as progress:
+            points = Points(
+                spec,
+                images,
+                scheme=scheme,
+                rounding=rounding,
+                seeds=range(seed, seed + seeds),
+                spike_seed=seed,
+                label_images=label_images,
+                folder=out / POINTS,
+                progress=progress,
+                threads=threads,
+            )
+            names = chosen_registers(registers, points.registers, scheme)
+            ranges = analyse_ranges(points.trained_in_place({}), images, head_room=head_room)
+            space = make_space(spec, names, n_widths=widths, starts=fitted_formats(spec, ranges))
+            found_alone = sensitivity(points, space) if table else None
+            found = greedy(points, space, max_drop)
+            broken = failing_neighbour(points, space, found) if scheme == "in_place" else None
+            why = (
+                None if broken is None else diagnose(points.trained_in_place(broken), images, threads=threads)
+            )
+    except KeyboardInterrupt:
+        note(f"interrupted: finished points are in {out / POINTS}; the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+    memory = None
+    if found.best is not None:
+        best = points.spec(found.formats)
+        memory = memory_table(best)
+        where = f"tinysnn quantize: {scheme}, at most {max_drop:g} points below float64 on {images.name}"
+        save_network(best, out / NETWORK_FILE, {"formats": where})
+    else:
+        (out / NETWORK_FILE).unlink(missing_ok=True)
+    payload = {
+        "network": spec.name, "recipe": spec.recipe, "data": images.name, "scheme": scheme, "seeds": list(points.seeds),
+        "registers": list(space), **report.quantization_json(found_alone, found, memory, max_drop),
+        "ranges": report.ranges_json(ranges),
+        "one_format_lower": None if broken is None or why is None else
+        {"formats": {name: str(fmt) for name, fmt in broken.items()}, **report.diagnosis_json(why)},
+    }  # fmt: skip
+    write_text(out / REPORT_FILE, json_text.dumps(payload, indent=2, allow_nan=False) + "\n")
+    if found_alone is not None:
+        write_text(out / "sensitivity.csv", report.sensitivity_csv(found_alone))
+        draw(found_alone, out / "sensitivity.png")
+    if json:
+        show_json(payload)
+    else:
+        title = f"{spec.name}, recipe {spec.recipe}, {scheme} on {images.name}"
+        show(
+            report.quantization_table(title, found_alone, found, memory, max_drop),
+            report.ranges_table(ranges),
+        )
+        if broken is not None and why is not None:
+            chosen = ", ".join(f"{name} {fmt}" for name, fmt in broken.items())
+            which = "at the start" if found.best is None else "one format lower"
+            show(report.diagnosis_table(f"What happens {which} ({chosen})", why))
+    if found.best is None:
+        note(
+            f"negative: the widest formats already lose more than --max-drop {max_drop:g}; start from wider ones, or "
+            "average more (--seeds, --holdout)"
+        )
+        raise typer.Exit(NEGATIVE)
+    note(f"written to {out}; next: tinysnn validate {out / NETWORK_FILE} --data {data}")
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a folder that holds something other than an earlier search.
+
+    Raises
+    ------
+    ModelFileError
+        It is a file, or a folder with foreign contents.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / POINTS).is_dir())):
+        raise ModelFileError(
+            f"{out}: exists and holds something other than a search for formats; choose another"
+        )
+
+
+def chosen_registers(text: str | None, possible: Sequence[str], scheme: str) -> list[str]:
+    """Return the registers of ``--registers``, or all.
+
+    Raises
+    ------
+    SpecError
+        One is unknown, or the scheme cannot choose it.
+    """
+    names = list(possible) if text is None else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in possible:
+            raise SpecError(
+                f"--registers: {name!r} is none that scheme {scheme!r} can choose: {', '.join(possible)}"
+            )
+    return names
+
+
+def draw(table: Sensitivity, file: Path) -> None:
+    """Draw the sensitivity table, or say why not."""
+    from tinysnn_hw.report.plot import sensitivity_plot
+
+    try:
+        sensitivity_plot(table, file)
+    except MissingPackageError as error:
+        note(str(error))
+
+
+__all__ = ["quantize"]
