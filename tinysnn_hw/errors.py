@@ -36,3 +36,11 @@ class DataNotFoundError(TinySnnError, FileNotFoundError):
 
 class ModelFileError(TinySnnError, ValueError):
     """A saved model is missing, cut short, altered or of another version."""
+
+
+class BackendUnavailableError(TinySnnError, RuntimeError):
+    """A back end was asked for by name, and this machine has not what it needs."""
+
+
+class DeviceMemoryError(TinySnnError, MemoryError):
+    """A network does not fit the free memory of the GPU."""
