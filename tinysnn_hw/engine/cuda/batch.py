@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,14 @@ from tinysnn_hw.engine.cuda import block as B
 from tinysnn_hw.engine.cuda import kernel, table
 from tinysnn_hw.engine.cuda.device import multiprocessors, require_device
 from tinysnn_hw.engine.cuda.plan import block_words, choose_storage, fits_shared
+from tinysnn_hw.engine.cuda.spikes import DeviceSpikes, copy_rasters, starts
 from tinysnn_hw.engine.lower import Lowered, prove
 from tinysnn_hw.engine.run import (
     NetworkState,
     RunResult,
     check_overflow,
-    check_run,
+    check_run_arguments,
+    check_shape,
     empty_stats,
     schedule_pieces,
 )
@@ -75,7 +77,9 @@ class CudaBatch:
         storages = {choose_storage(lowered) for lowered in networks}
         if len(storages) != 1:
             names = ", ".join(sorted(storage.name for storage in storages)) or "none"
-            raise SpecError(f"networks of one launch need one storage, not {names}; group them by choose_storage")
+            raise SpecError(
+                f"networks of one launch need one storage, not {names}; group them by choose_storage"
+            )
         self.networks = list(networks)
         self.seeds = list(seeds)
         self.storage = storages.pop()
@@ -84,8 +88,8 @@ class CudaBatch:
         params = [lowered.params for lowered in networks]
         self._table = np.stack([table.pack_params(p) for p in params])
         self._table[:, table.SEED] = self.seeds
-        self._table[:, table.WEIGHT_AT] = _starts([p.n_inputs * p.n_neurons for p in params])
-        self._table[:, table.NEURON_AT] = _starts([p.n_neurons for p in params])
+        self._table[:, table.WEIGHT_AT] = starts([p.n_inputs * p.n_neurons for p in params])
+        self._table[:, table.NEURON_AT] = starts([p.n_neurons for p in params])
         widest = max(p.n_neurons for p in params)
         self.threads = threads or min(max(-(-widest // (2 * _WARP)), 2) * _WARP, _MAX_THREADS)
         word = self.storage.word
@@ -116,7 +120,7 @@ class CudaBatch:
 
     def run(
         self,
-        rasters: Sequence[Raster],
+        rasters: Sequence[Raster] | DeviceSpikes,
         raster_of: Sequence[int],
         *,
         phase: str,
@@ -127,7 +131,7 @@ class CudaBatch:
 
         Parameters
         ----------
-        rasters : sequence of Raster
+        rasters : sequence of Raster, or DeviceSpikes
             All with the same number of images.
         raster_of : sequence of int
             Which of them each network is shown.
@@ -149,15 +153,17 @@ class CudaBatch:
         FixedPointOverflowError
             A register with ``overflow = "error"`` left its range.
         """
-        counts = {raster.n_images for raster in rasters}
-        if len(counts) != 1:
-            raise SpecError(f"rasters of one launch have the same number of images, not {sorted(counts)}")
-        n_images = counts.pop()
-        spikes = _Spikes(rasters, raster_of)
+        spikes = rasters if isinstance(rasters, DeviceSpikes) else copy_rasters(rasters)
         for lowered, seed, k in zip(self.networks, self.seeds, raster_of, strict=True):
-            check_run(lowered, rasters[k], phase, seed, "auto")
-        self._prove([rasters[k].max_events_per_step for k in raster_of])
-        return self._launch(spikes, n_images, phase, first, n_presentations)
+            check_shape(lowered, spikes.n_inputs[k], spikes.n_steps[k])
+            check_run_arguments(phase, seed)
+        self._prove([spikes.max_events_per_step[k] for k in raster_of])
+        return self._launch(spikes, raster_of, phase, first, n_presentations)
+
+    def warm_up(self, spikes: DeviceSpikes, raster_of: Sequence[int], phase: str) -> None:
+        """Compile the kernel of a phase, so that no clock sees it; no register changes."""
+        totals = [spikes.n_images] * len(self.networks)
+        self._launch(spikes, raster_of, phase, 0, totals, n_images=0)
 
     def _prove(self, events: Sequence[int]) -> None:
         for k, (lowered, most) in enumerate(zip(self.networks, events, strict=True)):
@@ -166,23 +172,30 @@ class CudaBatch:
                 self._proven[k] = most
 
     def _launch(
-        self, spikes: _Spikes, n_images: int, phase: str, first: int, totals: Sequence[int] | None
+        self,
+        spikes: DeviceSpikes,
+        raster_of: Sequence[int],
+        phase: str,
+        first: int,
+        totals: Sequence[int] | None,
+        n_images: int | None = None,
     ) -> list[RunResult]:
+        n_images = spikes.n_images if n_images is None else n_images
         n, learn = len(self.networks), phase == "train"
         rows = self._table.copy()
         rows[:, table.FIRST] = first
-        rows[:, table.OFFSET_AT] = spikes.offset_at
+        rows[:, table.OFFSET_AT] = spikes.offset_at[list(raster_of)]
         neurons, inputs, steps = (
             rows[:, column] for column in (table.N_NEURONS, table.N_INPUTS, table.N_STEPS)
         )
-        rows[:, table.COUNT_AT] = _starts(n_images * neurons)
+        rows[:, table.COUNT_AT] = starts(n_images * neurons)
         words = B.TRACE_NEURON_WORDS * neurons + B.TRACE_INPUT_WORDS * inputs + B.TRACE_WORDS
-        rows[:, table.TRACE_AT] = _starts(n_images * steps * words)
-        rows[:, table.TRACE_WEIGHT_AT] = _starts(n_images * neurons * inputs)
+        rows[:, table.TRACE_AT] = starts(n_images * steps * words)
+        rows[:, table.TRACE_WEIGHT_AT] = starts(n_images * neurons * inputs)
         n_groups = 1
         if not learn:
-            n_groups = min(n_images, -(-_BLOCKS_PER_PROCESSOR * multiprocessors() // n))
-        counts = cuda.device_array(int(n_images * neurons.sum()), np.uint16)
+            n_groups = min(max(n_images, 1), -(-_BLOCKS_PER_PROCESSOR * multiprocessors() // n))
+        counts = cuda.device_array(max(int(n_images * neurons.sum()), 1), np.uint16)
         stats = cuda.to_device(np.stack([empty_stats()] * n))
         activity = cuda.to_device(np.zeros((n, len(P.ACTIVITY)), np.int64))
         needed = max(block_words(lowered.params, learn=learn) for lowered in self.networks)
@@ -203,7 +216,11 @@ class CudaBatch:
         else:
             (kernel.train if learn else kernel.infer)[config](*arguments)
         all_counts, all_stats, all_activity = (a.copy_to_host() for a in (counts, stats, activity))
-        host = None if trace is None or trace_weight is None else (trace.copy_to_host(), trace_weight.copy_to_host())
+        host = (
+            None
+            if trace is None or trace_weight is None
+            else (trace.copy_to_host(), trace_weight.copy_to_host())
+        )
         results = []
         for k, lowered in enumerate(self.networks):
             at, size = rows[k, table.COUNT_AT], n_images * neurons[k]
@@ -215,36 +232,15 @@ class CudaBatch:
 
     def _schedule(self, phase: str, first: int, n_images: int, totals: Sequence[int] | None) -> Int64Array:
         """Return int64[n_networks, 3, n_images]: learning rate, rate of depression and inhibition of every image."""
-        schedule = np.zeros((len(self.networks), 3, n_images), np.int64)
+        schedule = np.zeros((len(self.networks), 3, max(n_images, 1)), np.int64)
         for k, lowered in enumerate(self.networks):
             total = None if totals is None else totals[k]
             pieces = schedule_pieces(lowered, phase, first, n_images, total)
             if pieces is None:
                 schedule[k, 2] = lowered.inhibition_full
-            else:
+            elif n_images > 0:
                 schedule[k] = lowered.eta[pieces], lowered.eta_pre[pieces], lowered.inhibition[pieces]
         return schedule
-
-
-class _Spikes:
-    """Rasters behind one another in device memory, and where each network's begins."""
-
-    def __init__(self, rasters: Sequence[Raster], raster_of: Sequence[int]) -> None:
-        events = _starts([raster.n_events for raster in rasters])
-        rows = _starts([raster.offsets.size for raster in rasters])
-        offsets = [raster.offsets.ravel() + at for raster, at in zip(rasters, events, strict=True)]
-        inputs = [raster.inputs for raster in rasters]
-        # A kernel cannot be handed an array without elements.
-        inputs.append(np.zeros(1, np.uint16))
-        self.offsets: Any = cuda.to_device(np.concatenate(offsets))
-        self.inputs: Any = cuda.to_device(np.concatenate(inputs))
-        self.offset_at = rows[list(raster_of)]
-
-
-def _starts(sizes: Sequence[int] | Int64Array) -> Int64Array:
-    """Return where each of several parts begins that lie behind one another."""
-    ends = np.cumsum(np.asarray(sizes, np.int64))
-    return ends - np.asarray(sizes, np.int64)
 
 
 def _split_trace(

@@ -16,7 +16,8 @@ LOWEST, HIGHEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 NOBODY = 1 << 30
 
 # Parts of a block's working memory, in units of n_neurons, then of n_inputs.
-# `FREE` and `INHIBITORY_FREE` hold the first step in which a neuron is not held any more; `SEEN` has room for two steps.
+# `FREE` and `INHIBITORY_FREE` hold the first step in which a neuron is not held any more; `SEEN` has room for two
+# steps.
 (V_MEM, V_TH, FREE, V_INH, INHIBITORY_FREE,
  N_POST, N_WINDOW, X_POST, LEARNERS, LEARNED, HAS_LEARNED) = range(11)  # fmt: skip
 NEURON_WORDS_TEST, NEURON_WORDS_TRAIN = 5, 11
@@ -31,12 +32,6 @@ TRACE_NEURON_WORDS, TRACE_INPUT_WORDS, TRACE_WORDS = 9, 2, 2
 def random_word(rounding, key, word):
     """Return the random word of a cut, or 0 where its rounding reads none."""
     return chain(key, np.uint32(word)) if rounding == _STOCHASTIC else np.uint32(0)
-
-
-@cuda.jit(device=True)
-def part(pool, first, size):
-    """Return one register array out of a block's working memory."""
-    return pool[first : first + size]
 
 
 @cuda.jit(device=True)

@@ -17,7 +17,7 @@ def is_simulated() -> bool:
     """Return whether NUMBA_ENABLE_CUDASIM makes Numba run kernels in Python."""
     from numba import config
 
-    return bool(config.ENABLE_CUDASIM)
+    return bool(getattr(config, "ENABLE_CUDASIM", False))
 
 
 def why_unavailable() -> str | None:

@@ -18,11 +18,11 @@ from tinysnn_hw.engine.cuda.block import (
     begin_image,
     find_largest,
     flush_counts,
-    part,
     random_word,
     record_step,
     sum_rows,
 )
+from tinysnn_hw.engine.cuda.device import is_simulated
 from tinysnn_hw.engine.cuda.plasticity import (
     choose_learners,
     count_events,
@@ -36,6 +36,10 @@ from tinysnn_hw.engine.cuda.plasticity import (
 )
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
+# Without the limit a block of `train` would have a multiprocessor to itself.
+_OPTIONS = {"cache": True} if is_simulated() else {"cache": True, "max_registers": 128}
+# Array shapes have to be constants that Numba sees as such.
+_N_SLOTS, _N_REGISTERS, _N_ACTIVITIES = B.N_SLOTS, len(P.STAT_REGISTERS), len(P.ACTIVITY)
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
 _ROUND_V_INH = np.uint32(Purpose.ROUND_V_INH)
 
@@ -47,15 +51,15 @@ def _run(
 ):  # fmt: skip
     """Run the images of one block; see `train` for the arguments."""
     shared = cuda.shared.array(0, scratch.dtype)
-    slots = cuda.shared.array(B.N_SLOTS, np.int64)
-    stats = cuda.local.array((len(P.STAT_REGISTERS), 4), np.int64)
-    activity = cuda.local.array(len(P.ACTIVITY), np.int64)
-    for register in range(len(P.STAT_REGISTERS)):
+    slots = cuda.shared.array(_N_SLOTS, np.int64)
+    stats = cuda.local.array((_N_REGISTERS, 4), np.int64)
+    activity = cuda.local.array(_N_ACTIVITIES, np.int64)
+    for register in range(_N_REGISTERS):
         stats[register, P.STAT_MIN] = B.HIGHEST
         stats[register, P.STAT_MAX] = B.LOWEST
         stats[register, P.STAT_LOW] = 0
         stats[register, P.STAT_HIGH] = 0
-    for kind in range(len(P.ACTIVITY)):
+    for kind in range(_N_ACTIVITIES):
         activity[kind] = 0
     thread, width, network = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
     row = table[network]
@@ -67,20 +71,23 @@ def _run(
         row[T.LAYER_ON] > 0,
     )
     mem = T.membrane(row)
-    lay = T.layer(row)
     if use_shared:
         pool = shared[0 : scratch.shape[1]]
     else:
         pool = scratch[cuda.blockIdx.y * cuda.gridDim.x + network]
-    v, th, free = part(pool, B.V_MEM * n, n), part(pool, B.V_TH * n, n), part(pool, B.FREE * n, n)
-    v_inh, inhibitory_free = part(pool, B.V_INH * n, n), part(pool, B.INHIBITORY_FREE * n, n)
-    # With learning off these are never touched.
-    n_post, n_window = part(pool, B.N_POST * n, n), part(pool, B.N_WINDOW * n, n)
-    x_post, learners = part(pool, B.X_POST * n, n), part(pool, B.LEARNERS * n, n)
-    learned, has_learned = part(pool, B.LEARNED * n, n), part(pool, B.HAS_LEARNED * n, n)
-    at = B.NEURON_WORDS_TRAIN * n
-    x_pre, c_pre = part(pool, at + B.X_PRE * m, m), part(pool, at + B.C_PRE * m, m)
-    n_events, seen = part(pool, at + B.N_EVENTS * m, m), part(pool, at + B.SEEN * m, 2 * m)
+    # With learning off, what lies behind the first five arrays is never touched.
+    v, th, free = pool[0:n], pool[B.V_TH * n : (B.V_TH + 1) * n], pool[B.FREE * n : (B.FREE + 1) * n]
+    v_inh = pool[B.V_INH * n : (B.V_INH + 1) * n]
+    inhibitory_free = pool[B.INHIBITORY_FREE * n : (B.INHIBITORY_FREE + 1) * n]
+    n_post = pool[B.N_POST * n : (B.N_POST + 1) * n]
+    n_window = pool[B.N_WINDOW * n : (B.N_WINDOW + 1) * n]
+    x_post = pool[B.X_POST * n : (B.X_POST + 1) * n]
+    learners = pool[B.LEARNERS * n : (B.LEARNERS + 1) * n]
+    learned = pool[B.LEARNED * n : (B.LEARNED + 1) * n]
+    has_learned = pool[B.HAS_LEARNED * n : (B.HAS_LEARNED + 1) * n]
+    of_inputs = pool[B.NEURON_WORDS_TRAIN * n :]
+    x_pre, c_pre = of_inputs[0:m], of_inputs[B.C_PRE * m : (B.C_PRE + 1) * m]
+    n_events, seen = of_inputs[B.N_EVENTS * m : (B.N_EVENTS + 1) * m], of_inputs[B.SEEN * m :]
     for j in range(thread, n, width):
         th[j] = v_th[neuron_at + j]
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
@@ -117,6 +124,8 @@ def _run(
                 held = free[j] > t
                 raw = np.int64(v[j])
                 if layered:
+                    # Read anew where it is needed: registers are scarcer than cached loads.
+                    lay = T.layer(row)
                     if inhibitory >= 0 and j != inhibitory and not held:
                         raw = writes.inhibit_v_mem(mem, raw, inhibition, stats)
                     if inhibitory_free[j] <= t:
@@ -206,7 +215,7 @@ def _run(
     flush_counts(network, stats, activity, all_stats, all_activity)
 
 
-@cuda.jit
+@cuda.jit(**_OPTIONS)
 def train(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, theta, v_th, counts, stats, activity,
     scratch, use_shared,
@@ -242,7 +251,7 @@ def train(
     )  # fmt: skip
 
 
-@cuda.jit
+@cuda.jit(**_OPTIONS)
 def infer(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, theta, v_th, counts, stats, activity,
     scratch, use_shared,
@@ -254,7 +263,7 @@ def infer(
     )  # fmt: skip
 
 
-@cuda.jit
+@cuda.jit(**_OPTIONS)
 def observe(
     learn, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, theta, v_th, counts, stats,
     activity, scratch, use_shared, trace, trace_weight,

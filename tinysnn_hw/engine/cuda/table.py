@@ -41,9 +41,9 @@ PAIR_ON = PAIR_AT + PairParams._fields.index("on")
 
 def pack_params(p: Params) -> npt.NDArray[np.int64]:
     """Return int64[N_COLUMNS] with the parameters of a network; the columns from `SEED` on are 0."""
-    flat = [*p[:N_PLAIN], *(value for group in p[N_PLAIN:] for value in group)]
+    groups = (p.mem, p.thr, p.syn, p.tra, p.lay, p.pair)
     row = np.zeros(N_COLUMNS, np.int64)
-    row[:N_PARAMS] = flat
+    row[:N_PARAMS] = [*p[:N_PLAIN], *(value for group in groups for value in group)]
     return row
 
 
