@@ -81,8 +81,9 @@ def network_bytes(lowered: Lowered, n_images: int, n_events: int, *, learn: bool
     words = block_words(p, learn=learn)
     scratch = 0 if fits_shared(words, storage) else n_blocks * words * storage.word.itemsize
     state = p.n_inputs * p.n_neurons * storage.weight.itemsize + 2 * p.n_neurons * storage.word.itemsize
-    per_image = 2 * p.n_neurons + 3 * 8 + 8 * (p.n_steps + 1)
-    return state + scratch + n_images * per_image + 2 * n_events + 8 * (N_COLUMNS + lowered.n_updates + 34)
+    # Counts, schedule, positions and events (twice while rasters are joined), and what encoding needs.
+    per_image = 2 * p.n_neurons + 24 + 16 * (p.n_steps + 1) + 4 * p.n_steps + 8 * p.n_inputs
+    return state + scratch + n_images * per_image + 4 * n_events + 8 * (N_COLUMNS + lowered.n_updates + 34)
 
 
 def plan_launches(sizes: Sequence[int], free: int, names: Sequence[str]) -> list[list[int]]:

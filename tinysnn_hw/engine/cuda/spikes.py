@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ from tinysnn_hw.engine.cuda import encode
 from tinysnn_hw.engine.cuda.device import require_device
 from tinysnn_hw.errors import SpecError
 
-if TYPE_CHECKING:
-    Int64Array = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 _THREADS, _MAX_BLOCKS = 128, 1024
 
@@ -51,6 +50,17 @@ class DeviceSpikes:
     def n_rasters(self) -> int:
         """Number of rasters."""
         return len(self.n_inputs)
+
+    def reordered(self, order: Sequence[int] | Int64Array) -> DeviceSpikes:
+        """Return the same rasters in another order; nothing is copied."""
+        chosen = [int(k) for k in order]
+        return replace(
+            self,
+            n_inputs=tuple(self.n_inputs[k] for k in chosen),
+            n_steps=tuple(self.n_steps[k] for k in chosen),
+            offset_at=self.offset_at[chosen],
+            max_events_per_step=tuple(self.max_events_per_step[k] for k in chosen),
+        )
 
     def raster(self, k: int) -> Raster:
         """Return a raster as the host has it, inputs ascending within a step."""
@@ -106,7 +116,10 @@ def join_spikes(parts: Sequence[DeviceSpikes]) -> DeviceSpikes:
     offsets = cuda.device_array(sum(part.offsets.size for part in parts), np.int64)
     inputs = cuda.device_array(sum(part.inputs.size for part in parts), np.uint16)
     for part, row, event in zip(parts, rows.tolist(), events.tolist(), strict=True):
-        for source, target, at, shift in ((part.offsets, offsets, row, event), (part.inputs, inputs, event, 0)):
+        for source, target, at, shift in (
+            (part.offsets, offsets, row, event),
+            (part.inputs, inputs, event, 0),
+        ):
             blocks = min(-(-source.size // _THREADS), _MAX_BLOCKS)
             encode.copy_shifted[blocks, _THREADS](source, target, at, shift)
     return DeviceSpikes(
@@ -118,6 +131,11 @@ def join_spikes(parts: Sequence[DeviceSpikes]) -> DeviceSpikes:
         offset_at=np.concatenate([part.offset_at + at for part, at in zip(parts, rows, strict=True)]),
         max_events_per_step=tuple(n for part in parts for n in part.max_events_per_step),
     )
+
+
+def copy_images(images: npt.NDArray[np.uint8]) -> Any:
+    """Copy images uint8[n, n_inputs] to the GPU, for several `DeviceImages`."""
+    return cuda.to_device(np.ascontiguousarray(images))
 
 
 class DeviceImages:
@@ -141,8 +159,7 @@ class DeviceImages:
         self, images: npt.NDArray[np.uint8] | Any, tables: EncodingTables, *, threads: int = _THREADS
     ) -> None:
         require_device()
-        on_host = isinstance(images, np.ndarray)
-        self._images = cuda.to_device(np.ascontiguousarray(images)) if on_host else images
+        self._images = copy_images(images) if isinstance(images, np.ndarray) else images
         self._tables = [cuda.to_device(table) for table in tables.arrays()]
         self._threads = threads
         self.n_steps = tables.n_steps
