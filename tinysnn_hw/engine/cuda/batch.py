@@ -12,7 +12,7 @@ from numba import cuda
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cuda import block as B
 from tinysnn_hw.engine.cuda import kernel, table
-from tinysnn_hw.engine.cuda.device import multiprocessors, require_device
+from tinysnn_hw.engine.cuda.device import launch, multiprocessors, require_device, threads_for
 from tinysnn_hw.engine.cuda.plan import block_words, choose_storage, fits_shared
 from tinysnn_hw.engine.cuda.spikes import DeviceSpikes, copy_rasters, starts
 from tinysnn_hw.engine.lower import Lowered, prove
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Int64Array = npt.NDArray[np.int64]
 
-_WARP, _MAX_THREADS = 32, 256
 _BLOCKS_PER_PROCESSOR = 16
 _OF_NEURONS = (
     "v_mem", "refractory_count", "v_th", "theta", "v_inh", "inhibitory_count", "n_post", "n_window", "x_post"
@@ -90,8 +89,7 @@ class CudaBatch:
         self._table[:, table.SEED] = self.seeds
         self._table[:, table.WEIGHT_AT] = starts([p.n_inputs * p.n_neurons for p in params])
         self._table[:, table.NEURON_AT] = starts([p.n_neurons for p in params])
-        widest = max(p.n_neurons for p in params)
-        self.threads = threads or min(max(-(-widest // (2 * _WARP)), 2) * _WARP, _MAX_THREADS)
+        self.threads = threads or threads_for(-(-max(p.n_neurons for p in params) // 2))
         word = self.storage.word
         self._weight = cuda.to_device(
             np.concatenate([state.weight.astype(self.storage.weight).ravel() for state in states])
@@ -202,7 +200,7 @@ class CudaBatch:
         shared = fits_shared(needed, self.storage)
         scratch = cuda.device_array((1 if shared else n * n_groups, needed), self.storage.word)
         shared_bytes = needed * self.storage.word.itemsize if shared else 0
-        config = ((n, n_groups), self.threads, 0, shared_bytes)
+        grid = (n, n_groups)
         arguments = (
             cuda.to_device(rows), P.PHASES[phase], n_images,
             cuda.to_device(self._schedule(phase, first, n_images, totals)), self._x_scale, spikes.offsets,
@@ -212,9 +210,24 @@ class CudaBatch:
         if self.record:
             trace = cuda.device_array(int(n_images * (steps * words).sum()), np.int64)
             trace_weight = cuda.device_array(int(n_images * (neurons * inputs).sum()), np.int64)
-            kernel.observe[config](learn, *arguments, trace, trace_weight)
+            launch(
+                kernel.observe,
+                grid,
+                self.threads,
+                learn,
+                *arguments,
+                trace,
+                trace_weight,
+                shared_bytes=shared_bytes,
+            )
         else:
-            (kernel.train if learn else kernel.infer)[config](*arguments)
+            launch(
+                kernel.train if learn else kernel.infer,
+                grid,
+                self.threads,
+                *arguments,
+                shared_bytes=shared_bytes,
+            )
         all_counts, all_stats, all_activity = (a.copy_to_host() for a in (counts, stats, activity))
         host = (
             None

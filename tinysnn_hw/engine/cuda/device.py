@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import warnings
+from typing import Any
 
 from tinysnn_hw.errors import BackendUnavailableError
 
 INSTALL = 'pip install "tinysnn-hw[cuda]"'
 SHARED_BYTES = 47 * 1024
 """Dynamic shared memory of a block: every GPU gives 48 KiB without asking, and the kernel needs a few words itself."""
+WARP, MAX_THREADS = 32, 256
 _SIMULATED_FREE = 1 << 30
 
 
@@ -55,6 +58,24 @@ def multiprocessors() -> int:
     from numba import cuda
 
     return 1 if is_simulated() else int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
+
+
+def threads_for(items: int) -> int:
+    """Return a block's threads for so many items: whole warps, at most 256; a few Python threads if simulated."""
+    if is_simulated():
+        return min(items, 3)
+    return min(max(-(-items // WARP), 2) * WARP, MAX_THREADS)
+
+
+def launch(
+    kernel: Any, grid: int | tuple[int, int], threads: int, *arguments: Any, shared_bytes: int = 0
+) -> None:
+    """Launch a kernel; a grid that does not fill the GPU is no reason for a warning."""
+    from numba.core.errors import NumbaPerformanceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)
+        kernel[grid, threads, 0, shared_bytes](*arguments)
 
 
 def device_name() -> str:

@@ -13,12 +13,12 @@ from numba import cuda
 from tinysnn_hw.data.encode import SPIKES, EncodingTables, spike_purpose
 from tinysnn_hw.data.raster import Raster
 from tinysnn_hw.engine.cuda import encode
-from tinysnn_hw.engine.cuda.device import require_device
+from tinysnn_hw.engine.cuda.device import is_simulated, launch, require_device, threads_for
 from tinysnn_hw.errors import SpecError
 
 Int64Array = npt.NDArray[np.int64]
 
-_THREADS, _MAX_BLOCKS = 128, 1024
+_MAX_BLOCKS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,9 @@ def join_spikes(parts: Sequence[DeviceSpikes]) -> DeviceSpikes:
             (part.offsets, offsets, row, event),
             (part.inputs, inputs, event, 0),
         ):
-            blocks = min(-(-source.size // _THREADS), _MAX_BLOCKS)
-            encode.copy_shifted[blocks, _THREADS](source, target, at, shift)
+            threads = threads_for(source.size)
+            blocks = min(-(-source.size // threads), 2 if is_simulated() else _MAX_BLOCKS)
+            launch(encode.copy_shifted, blocks, threads, source, target, at, shift)
     return DeviceSpikes(
         n_images=counts.pop(),
         n_inputs=tuple(n for part in parts for n in part.n_inputs),
@@ -146,7 +147,7 @@ class DeviceImages:
     images : uint8[n, n_inputs]
         On the host, or in device memory already.
     tables : EncodingTables
-    threads : int
+    threads : int, optional
         Threads per block.
 
     Raises
@@ -156,14 +157,14 @@ class DeviceImages:
     """
 
     def __init__(
-        self, images: npt.NDArray[np.uint8] | Any, tables: EncodingTables, *, threads: int = _THREADS
+        self, images: npt.NDArray[np.uint8] | Any, tables: EncodingTables, *, threads: int | None = None
     ) -> None:
         require_device()
         self._images = copy_images(images) if isinstance(images, np.ndarray) else images
         self._tables = [cuda.to_device(table) for table in tables.arrays()]
-        self._threads = threads
         self.n_steps = tables.n_steps
         self.n_inputs = images.shape[1]
+        self._threads = threads or threads_for(self.n_inputs)
 
     def encode(
         self, orders: npt.NDArray[np.int64], seeds: Sequence[int], *, spikes: str, phase: str, first: int = 0
@@ -199,16 +200,17 @@ class DeviceImages:
         def make(fill: bool, inputs: Any) -> None:
             shared = (fill, self._images, order, *self._tables, keys, purpose, first)
             if below is not None:
-                encode.pooled[per_row](*shared, below, filled, offsets, inputs)
+                launch(encode.pooled, *per_row, *shared, below, filled, offsets, inputs)
             else:
-                encode.renewal[(n_seeds, n_images), self._threads](
-                    *shared, kind == encode.REGULAR, filled, offsets, inputs
-                )
+                launch(
+                    encode.renewal, (n_seeds, n_images), self._threads,
+                    *shared, kind == encode.REGULAR, filled, offsets, inputs,
+                )  # fmt: skip
 
         make(False, cuda.device_array(1, np.uint16))
-        encode.place_events[per_row](filled, offsets, totals, largest)
+        launch(encode.place_events, *per_row, filled, offsets, totals, largest)
         events = totals.copy_to_host()
-        encode.shift_offsets[rows, self._threads](offsets, cuda.to_device(starts(events)))
+        launch(encode.shift_offsets, rows, self._threads, offsets, cuda.to_device(starts(events)))
         inputs = cuda.device_array(int(events.sum()) + 1, np.uint16)
         make(True, inputs)
         most = largest.copy_to_host().reshape(n_seeds, n_images).max(axis=1)
