@@ -1,4 +1,4 @@
-"""The GPU back end: in the simulator and through the PTX compiler anywhere, and against the CPU where there is a GPU."""
+"""The GPU back end: simulated and compiled to PTX anywhere; where there is a GPU, against the CPU."""
 
 from __future__ import annotations
 

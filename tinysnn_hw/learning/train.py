@@ -144,9 +144,9 @@ def train_many(
     """
     if arithmetic not in ARITHMETICS:
         raise SpecError(f"arithmetic = {arithmetic!r}; allowed: {', '.join(ARITHMETICS)}")
-    workers = thread_count(threads)
+    workers, count = thread_count(threads), len(networks) * len(seeds)
+    chosen = choose_backend(backend, count, training=True, arithmetic=arithmetic, kernel=kernel)
     runs = [_Training(network, data, seed, spike_seed, arithmetic) for network in networks for seed in seeds]
-    chosen = choose_backend(backend, len(runs), training=True, arithmetic=arithmetic, kernel=kernel)
     stage = "train" if arithmetic == "fixed" else "train float64"
     total = sum(run.stream.total for run in runs)
     step = Steps(progress, stage, total)
