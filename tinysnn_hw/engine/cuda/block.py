@@ -57,9 +57,11 @@ def find_largest(slots, value, index):
 @cuda.jit(device=True)
 def sum_rows(weight, at, n, j, inputs, begin, end):
     """Return the sum of the weights from the events ``begin`` to ``end`` to neuron ``j``."""
+    # Unsigned indices: signed ones are tested for the negative ones of Python.
+    column, stride = np.uint64(at + j), np.uint64(n)
     total = np.int64(0)
     for e in range(begin, end):
-        total += np.int64(weight[at + np.int64(inputs[e]) * n + j])
+        total += np.int64(weight[column + np.uint64(inputs[np.uint64(e)]) * stride])
     return total
 
 

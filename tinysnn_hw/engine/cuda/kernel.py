@@ -121,30 +121,31 @@ def _run(
             key_inh = chain(chain(key_v_inh, presentation), np.uint32(t))
             best, who = np.int64(-1), np.int64(-1)
             for j in range(thread, n, width):
-                held = free[j] > t
-                raw = np.int64(v[j])
+                k = np.uint64(j)
+                held = free[k] > t
+                raw = np.int64(v[k])
                 if layered:
                     # Read anew where it is needed: registers are scarcer than cached loads.
                     lay = T.layer(row)
                     if inhibitory >= 0 and j != inhibitory and not held:
                         raw = writes.inhibit_v_mem(mem, raw, inhibition, stats)
-                    if inhibitory_free[j] <= t:
+                    if inhibitory_free[k] <= t:
                         draw = random_word(lay.v_rounding, key_inh, j)
-                        y = writes.cut_v_inh(lay, np.int64(v_inh[j]), j == winner, draw, stats)
+                        y = writes.cut_v_inh(lay, np.int64(v_inh[k]), j == winner, draw, stats)
                         if y >= lay.v_th:
                             y = lay.v_reset
                             writes.note(stats, P.STAT_V_INH, y, np.int64(0))
-                            inhibitory_free[j] = t + 1 + lay.refractory
+                            inhibitory_free[k] = t + 1 + lay.refractory
                             slots[B.FIRED + t % 3] = j
                             activity[P.ACT_INHIBITORY_SPIKES] += 1
-                        v_inh[j] = y
+                        v_inh[k] = y
                 if not held:
                     total = sum_rows(weight, weight_at, n, j, inputs, arrived, last)
                     raw = writes.integrate(mem, total, raw, random_word(mem.v_rounding, key, j), stats)
-                    margin = writes.threshold_margin(mem, raw, np.int64(th[j]))
+                    margin = writes.threshold_margin(mem, raw, np.int64(th[k]))
                     if margin > best:
                         best, who = margin, np.int64(j)
-                    v[j] = raw
+                    v[k] = raw
             # The first barrier of a step in which all threads see what the others did.
             if cuda.syncthreads_or(np.int32(best >= 0)):
                 winner = find_largest(slots, best, who)
