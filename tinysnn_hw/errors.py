@@ -52,3 +52,7 @@ class BackendUnavailableError(TinySnnError, RuntimeError):
 
 class MissingPackageError(TinySnnError, ImportError):
     """An optional package is not installed; the message has the line that installs it."""
+
+
+class DeviceMemoryError(TinySnnError, MemoryError):
+    """A network does not fit the free memory of the GPU."""

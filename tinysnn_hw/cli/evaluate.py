@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinysnn_hw.cli import options
 from tinysnn_hw.cli.inputs import subset_note
-from tinysnn_hw.cli.model import load_model_data
+from tinysnn_hw.cli.model import load_model_data, say_backend
 from tinysnn_hw.cli.output import progress_bars, reporting_errors, show, show_json
 from tinysnn_hw.version import NUMERIC_VERSION
 
@@ -18,6 +18,7 @@ def evaluate(
     limit_test: options.LimitTest = None,
     label_images: options.LabelImages = None,
     threads: options.Threads = None,
+    backend: options.Backend = "auto",
     json: options.Json = False,
 ) -> None:
     """Label the neurons of a trained network on training images and test it on the test images."""
@@ -25,10 +26,11 @@ def evaluate(
     from tinysnn_hw.report import result_json, result_table
 
     model = learning.load_model(folder)
+    say_backend(backend, "labelling and test", training=False, arithmetic=model.arithmetic)
     images = load_model_data(model, data, data_dir, limit_train, limit_test)
     with progress_bars() as progress:
         result = learning.evaluate(
-            model, images, label_images=label_images, progress=progress, threads=threads
+            model, images, label_images=label_images, backend=backend, progress=progress, threads=threads
         )
     subset = subset_note(limit_train, limit_test)
     if json:

@@ -42,6 +42,21 @@ def check_free(folder: Path, *, force: bool) -> None:
         )
 
 
+def say_backend(asked: str, stage: str, *, training: bool, arithmetic: str = "fixed") -> None:
+    """Say which back end ``auto`` takes for a stage, before it begins; refuse one that is not there.
+
+    Raises
+    ------
+    SpecError, BackendUnavailableError
+        See `tinysnn_hw.learning.choose_backend`.
+    """
+    from tinysnn_hw.learning import choose_backend
+
+    chosen = choose_backend(asked, 1, training=training, arithmetic=arithmetic)
+    if asked == "auto":
+        note(f"backend of {stage}: {chosen.name} ({chosen.why})")
+
+
 def load_model_data(
     model: Model,
     name: str | None,
@@ -136,4 +151,4 @@ def show_model(folder: Path, flags: NetworkFlags, *, meanings: bool, json: bool)
     )
 
 
-__all__ = ["check_free", "load_model_data", "model_json", "show_model", "training_tables"]
+__all__ = ["check_free", "load_model_data", "model_json", "say_backend", "show_model", "training_tables"]

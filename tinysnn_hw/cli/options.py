@@ -118,6 +118,14 @@ LabelImages = Annotated[
 Threads = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Threads; absent: all cores.", rich_help_panel=_RUN)
 ]
+Backend = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda",
+        help="Where it runs; the bits are the same. auto: a GPU where there is one and the run can fill it.",
+        rich_help_panel=_RUN,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=_RUN)
 ]

@@ -9,7 +9,7 @@ import typer
 
 from tinysnn_hw.cli import options
 from tinysnn_hw.cli.inputs import NetworkFlags, load_data, subset_note
-from tinysnn_hw.cli.model import check_free, model_json, training_tables
+from tinysnn_hw.cli.model import check_free, model_json, say_backend, training_tables
 from tinysnn_hw.cli.output import note, progress_bars, reporting_errors, show, show_json
 
 
@@ -33,10 +33,12 @@ def train(
     settings: options.Settings = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,
+    backend: options.Backend = "auto",
     json: options.Json = False,
 ) -> None:
     """Train a network in fixed point, bit by bit, and write it to a folder."""
     check_free(out, force=force)
+    say_backend(backend, "training", training=True)
     flags = NetworkFlags(
         network=network,
         recipe=recipe,
@@ -56,7 +58,7 @@ def train(
     from tinysnn_hw import learning
 
     with progress_bars() as progress:
-        model = learning.train(spec, images, seed=seed, progress=progress, threads=threads)
+        model = learning.train(spec, images, seed=seed, backend=backend, progress=progress, threads=threads)
     learning.save_model(model, out, force=force)
     subset = subset_note(limit_train, None)
     if json:

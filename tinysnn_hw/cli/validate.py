@@ -8,6 +8,7 @@ import typer
 
 from tinysnn_hw.cli import options
 from tinysnn_hw.cli.inputs import NetworkFlags, load_data, subset_note
+from tinysnn_hw.cli.model import say_backend
 from tinysnn_hw.cli.output import NEGATIVE, note, progress_bars, reporting_errors, show, show_json
 
 
@@ -31,6 +32,7 @@ def validate(
     seed: options.Seed = 0,
     label_images: options.LabelImages = None,
     threads: options.Threads = None,
+    backend: options.Backend = "auto",
     max_drop: Annotated[
         float,
         typer.Option(
@@ -60,6 +62,8 @@ def validate(
         epochs=epochs,
         settings=settings or (),
     )
+    say_backend(backend, "training", training=True)
+    say_backend(backend, "labelling and test", training=False)
     spec = flags.resolve(data).spec
     images = load_data(data, data_dir, limit_train, limit_test)
 
@@ -68,7 +72,13 @@ def validate(
 
     with progress_bars() as progress:
         found = learning.validate(
-            spec, images, seed=seed, label_images=label_images, progress=progress, threads=threads
+            spec,
+            images,
+            seed=seed,
+            label_images=label_images,
+            backend=backend,
+            progress=progress,
+            threads=threads,
         )
     drop = found.float64.accuracy - found.fixed.accuracy
     lost = is_lost(found)

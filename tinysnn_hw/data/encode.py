@@ -115,10 +115,7 @@ def encode(
     """
     if images.ndim != 2 or images.dtype != np.uint8:
         raise DataError(f"images: shape {images.shape}, dtype {images.dtype}; uint8[n, n_inputs] is required")
-    if phase not in _PURPOSES:
-        raise DataError(f"phase = {phase!r}; allowed: {', '.join(_PURPOSES)}")
-    if spikes not in SPIKES:
-        raise DataError(f"spikes = {spikes!r}; allowed: {', '.join(SPIKES)}")
+    purpose = np.uint32(spike_purpose(phase, spikes))
     if not 0 <= seed < 1 << 32:
         raise DataError(f"seed = {seed}; 0 to {(1 << 32) - 1} is allowed")
     if order is None:
@@ -130,10 +127,9 @@ def encode(
         )
     images = np.ascontiguousarray(images).view()
     images.flags.writeable = False  # one Numba specialisation, whoever owns the array
-    purpose = np.uint32(_PURPOSES[phase][spikes])
     quantile = tables.quantile.astype(np.uint16)
     offsets = np.zeros((len(order), tables.n_steps + 1), np.int64)
-    capacity = _expected_events(images, order, tables)
+    capacity = expected_events(images, order, tables)
     depth = 2 * spike_kernels.COPY
     while True:
         inputs = np.empty(capacity, np.uint16)
@@ -150,7 +146,16 @@ def encode(
             depth *= 2
 
 
-def _expected_events(
+def spike_purpose(phase: str, spikes: str) -> Purpose:
+    """Return what the random words of an encoding are for; refuse an unknown phase or kind of spikes."""
+    if phase not in _PURPOSES:
+        raise DataError(f"phase = {phase!r}; allowed: {', '.join(_PURPOSES)}")
+    if spikes not in SPIKES:
+        raise DataError(f"spikes = {spikes!r}; allowed: {', '.join(SPIKES)}")
+    return _PURPOSES[phase][spikes]
+
+
+def expected_events(
     images: npt.NDArray[np.uint8], order: npt.NDArray[np.int64], tables: EncodingTables
 ) -> int:
     """Return a first guess of the buffer size: the mean over a few images with room to spare."""

@@ -227,18 +227,28 @@ def run(
 
 def check_run(lowered: Lowered, raster: Raster, phase: str, seed: int, kernel: str) -> None:
     """Refuse a raster, phase, seed or kernel that does not belong to the network."""
+    check_shape(lowered, raster.n_inputs, raster.n_steps)
+    check_run_arguments(phase, seed)
+    if kernel not in KERNELS:
+        raise SpecError(f"kernel = {kernel!r}; allowed: {', '.join(KERNELS)}")
+
+
+def check_shape(lowered: Lowered, n_inputs: int, n_steps: int) -> None:
+    """Refuse a raster of another shape than the network's."""
     p = lowered.params
-    if (raster.n_inputs, raster.n_steps) != (p.n_inputs, p.n_steps):
+    if (n_inputs, n_steps) != (p.n_inputs, p.n_steps):
         raise SpecError(
-            f"raster has {raster.n_inputs} inputs and {raster.n_steps} steps; network {lowered.spec.name!r} needs "
+            f"raster has {n_inputs} inputs and {n_steps} steps; network {lowered.spec.name!r} needs "
             f"{p.n_inputs} inputs and {p.n_steps} steps (network.inputs, encoding.n_steps)"
         )
+
+
+def check_run_arguments(phase: str, seed: int) -> None:
+    """Refuse an unknown phase and a seed of more than 32 bits."""
     if phase not in P.PHASES:
         raise SpecError(f"phase = {phase!r}; allowed: {', '.join(P.PHASES)}")
     if not 0 <= seed < 1 << 32:
         raise SpecError(f"seed = {seed}; 0 to {(1 << 32) - 1} is allowed")
-    if kernel not in KERNELS:
-        raise SpecError(f"kernel = {kernel!r}; allowed: {', '.join(KERNELS)}")
 
 
 def schedule_pieces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinysnn_hw.learning.backend import BACKENDS, Backend, choose_backend
 from tinysnn_hw.learning.evaluate import evaluate, evaluate_many, label, label_many
 from tinysnn_hw.learning.model import Model, load_model, save_model, versions
 from tinysnn_hw.learning.present import present, present_many
@@ -10,8 +11,11 @@ from tinysnn_hw.learning.train import train, train_many
 from tinysnn_hw.learning.validate import validate
 
 __all__ = [
+    "BACKENDS",
+    "Backend",
     "Model",
     "Trace",
+    "choose_backend",
     "evaluate",
     "evaluate_many",
     "label",

@@ -29,6 +29,7 @@ def label_many(
     data: Data,
     *,
     n_images: int | None = None,
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> list[tuple[Readouts, Pass]]:
@@ -38,7 +39,9 @@ def label_many(
     def take(k: int, first: int, counts: npt.NDArray[np.uint16]) -> None:
         responses[k] = responses[k].add(counts, data.train_labels[first : first + len(counts)])
 
-    shown = present_many(models, data, "label", take, n_images=n_images, progress=progress, threads=threads)
+    shown = present_many(
+        models, data, "label", take, n_images=n_images, backend=backend, progress=progress, threads=threads
+    )
     return [(fit_readouts(seen), one) for seen, one in zip(responses, shown, strict=True)]
 
 
@@ -47,6 +50,7 @@ def label(
     data: Data,
     *,
     n_images: int | None = None,
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> tuple[Readouts, Pass]:
@@ -56,7 +60,9 @@ def label(
     -------
     tuple of Readouts and Pass
     """
-    return label_many([model], data, n_images=n_images, progress=progress, threads=threads)[0]
+    return label_many([model], data, n_images=n_images, backend=backend, progress=progress, threads=threads)[
+        0
+    ]
 
 
 def evaluate_many(
@@ -64,6 +70,7 @@ def evaluate_many(
     data: Data,
     *,
     label_images: int | None = None,
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> list[Result]:
@@ -72,7 +79,7 @@ def evaluate_many(
     Parameters
     ----------
     models : sequence of Model
-    data, label_images, progress, threads
+    data, label_images, backend, progress, threads
         As in `evaluate`.
 
     Returns
@@ -81,7 +88,9 @@ def evaluate_many(
         Each the same as `evaluate` returns it, but for ``images_per_s``, in which networks that share a raster
         share its time.
     """
-    labelled = label_many(models, data, n_images=label_images, progress=progress, threads=threads)
+    labelled = label_many(
+        models, data, n_images=label_images, backend=backend, progress=progress, threads=threads
+    )
     predicted = [{name: np.zeros(data.n_test, np.int64) for name in READOUTS} for _ in models]
     spikes = [np.zeros(data.n_test, np.int64) for _ in models]
 
@@ -91,7 +100,7 @@ def evaluate_many(
         for name, classes in predict(labelled[k][0], counts).items():
             predicted[k][name][part] = classes
 
-    tested = present_many(models, data, "test", take, progress=progress, threads=threads)
+    tested = present_many(models, data, "test", take, backend=backend, progress=progress, threads=threads)
     return [
         _result(model, data, labelled[k][1], tested[k], predicted[k], spikes[k])
         for k, model in enumerate(models)
@@ -103,6 +112,7 @@ def evaluate(
     data: Data,
     *,
     label_images: int | None = None,
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Result:
@@ -115,6 +125,8 @@ def evaluate(
         Neurons are labelled on its training images, never on its test images.
     label_images : int, optional
         Label on the first so many training images; absent: all.
+    backend : {"auto", "cpu", "cuda"}
+        Where it runs; the bits are the same.  ``auto`` takes a GPU where there is one, and logs its choice.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
     threads : int, optional
@@ -125,7 +137,9 @@ def evaluate(
     Result
         Registers cover labelling and test together; activity is that of the test images.
     """
-    return evaluate_many([model], data, label_images=label_images, progress=progress, threads=threads)[0]
+    return evaluate_many(
+        [model], data, label_images=label_images, backend=backend, progress=progress, threads=threads
+    )[0]
 
 
 def _result(

@@ -6,16 +6,19 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tinysnn_hw.data import SpikeDataset
-from tinysnn_hw.engine import RunResult, empty_stats, lower, merge_stats
+from tinysnn_hw.engine import NetworkState, RunResult, empty_stats, lower, merge_stats
 from tinysnn_hw.engine.params import ACTIVITY
 from tinysnn_hw.errors import DataError
+from tinysnn_hw.learning import gpu
+from tinysnn_hw.learning.backend import choose_backend
 from tinysnn_hw.learning.model import Model
-from tinysnn_hw.learning.stream import Data, Progress, Stream, check_data, in_order
+from tinysnn_hw.learning.stream import Data, Progress, Steps, Stream, check_data, in_order
 from tinysnn_hw.learning.train import thread_count, warmed_session
 
 Take = Callable[[int, int, npt.NDArray[np.uint16]], None]
@@ -49,6 +52,7 @@ def present_many(
     *,
     n_images: int | None = None,
     kernel: str = "auto",
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> list[Pass]:
@@ -64,7 +68,7 @@ def present_many(
         Receives the output spikes of every model, chunk by chunk and in order.
     n_images : int, optional
         The first so many; absent: all.
-    kernel, progress, threads
+    kernel, backend, progress, threads
         As in `tinysnn_hw.learning.train`; the bits do not depend on ``threads``.
 
     Returns
@@ -80,14 +84,30 @@ def present_many(
     n_threads = thread_count(threads)
     workers = n_threads if n_threads > 1 else 0
     stage = phase if not models or models[0].arithmetic == "fixed" else f"{phase} {models[0].arithmetic}"
-    done, total = 0, n_images * len(models)
-    if progress is not None:
-        progress(stage, done, total)
+    step = Steps(progress, stage, n_images * len(models))
+    arithmetic = models[0].arithmetic if models else "fixed"
+    chosen = choose_backend(backend, len(models), training=False, arithmetic=arithmetic, kernel=kernel)
+    if chosen.name == "cuda":
+        passes = _present_on_gpu(models, data, phase, n_images, take, step)
+    else:
+        passes = _present_on_cpu(models, data, phase, n_images, take, step, kernel, workers)
+    return [passes[k] for k in range(len(models))]
+
+
+def _present_on_cpu(
+    models: Sequence[Model],
+    data: Data,
+    phase: str,
+    n_images: int,
+    take: Take,
+    step: Steps,
+    kernel: str,
+    workers: int,
+) -> dict[int, Pass]:
     passes: dict[int, Pass] = {}
     for members in _groups(models, data).values():
         group = [models[k] for k in members]
-        tables = None if isinstance(data, SpikeDataset) else group[0].tables
-        stream = Stream(data, group[0].network, tables, group[0].spike_seed, phase, n_images)
+        stream = _stream(group[0], data, phase, n_images)
         sessions = [
             warmed_session(stream, lower(model.network), model.state, kernel, model.seed) for model in group
         ]
@@ -106,13 +126,50 @@ def present_many(
                 take(members[k], first, result.counts)
                 stats[k] = merge_stats(stats[k], result.stats)
                 activity[k] = activity[k] + result.activity
-            done += len(results) * len(results[0].counts)
-            if progress is not None:
-                progress(stage, done, total)
+            step(len(results) * len(results[0].counts))
         seconds = (time.perf_counter() - began) / len(group)
         for k, member in enumerate(members):
             passes[member] = Pass(n_images, stats[k], activity[k], seconds)
-    return [passes[k] for k in range(len(models))]
+    return passes
+
+
+def _present_on_gpu(
+    models: Sequence[Model], data: Data, phase: str, n_images: int, take: Take, step: Steps
+) -> dict[int, Pass]:
+    keys = {k: key for key, members in _groups(models, data).items() for k in members}
+    jobs = [
+        gpu.Job(
+            _stream(model, data, phase, n_images),
+            keys[k],
+            lower(model.network),
+            cast("NetworkState", model.state),
+            model.seed,
+        )
+        for k, model in enumerate(models)
+    ]
+    stats = [empty_stats() for _ in models]
+    activity = [np.zeros(len(ACTIVITY), np.int64) for _ in models]
+    passes: dict[int, Pass] = {}
+    for members in gpu.launches(jobs):
+
+        def count(place: int, first: int, result: RunResult) -> None:
+            k = members[place]  # noqa: B023  # used up before the next launch begins
+            take(k, first, result.counts)
+            stats[k] = merge_stats(stats[k], result.stats)
+            activity[k] += result.activity
+            step(len(result.counts))
+
+        work = gpu.run_launch([jobs[k] for k in members], count)
+        began = time.perf_counter()
+        work()
+        seconds = (time.perf_counter() - began) / len(members)
+        passes |= {k: Pass(n_images, stats[k], activity[k], seconds) for k in members}
+    return passes
+
+
+def _stream(model: Model, data: Data, phase: str, n_images: int) -> Stream:
+    tables = None if isinstance(data, SpikeDataset) else model.tables
+    return Stream(data, model.network, tables, model.spike_seed, phase, n_images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +186,7 @@ def present(
     *,
     n_images: int | None = None,
     kernel: str = "auto",
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Shown:
@@ -136,7 +194,7 @@ def present(
     parts: list[npt.NDArray[np.uint16]] = []
     (done,) = present_many(
         [model], data, phase, lambda _, __, counts: parts.append(counts),
-        n_images=n_images, kernel=kernel, progress=progress, threads=threads,
+        n_images=n_images, kernel=kernel, backend=backend, progress=progress, threads=threads,
     )  # fmt: skip
     return Shown(done.n_images, done.stats, done.activity, done.seconds, np.concatenate(parts))
 

@@ -8,6 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from tinysnn_hw.data import Dataset, Raster, SpikeDataset
 from tinysnn_hw.data.encode import EncodingTables, encode, epoch_order
 from tinysnn_hw.errors import DataError
@@ -19,6 +22,28 @@ CHUNK = 256
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 Data = Dataset | SpikeDataset
+
+
+class Steps:
+    """Counts the images that are done and tells how many.
+
+    Parameters
+    ----------
+    progress : callable, optional
+    stage : str
+    total : int
+        Images to come.
+    """
+
+    def __init__(self, progress: Progress | None, stage: str, total: int) -> None:
+        self._progress, self._stage, self._total, self._done = progress, stage, total, 0
+        self(0)
+
+    def __call__(self, n_images: int) -> None:
+        """Count some images."""
+        self._done += n_images
+        if self._progress is not None:
+            self._progress(self._stage, self._done, self._total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +85,42 @@ class Stream:
             yield first, length
             first += length
 
-    def raster(self, first: int, length: int) -> Raster:
-        """Return the spikes of presentations ``first`` to ``first + length - 1``, all of one epoch."""
+    def order(self, first: int, length: int) -> npt.NDArray[np.int64]:
+        """Return which images presentations ``first`` to ``first + length - 1`` show, all of one epoch."""
         epoch, begin = divmod(first, self.n_images)
         shuffle = self.phase == "train" and self.spec.learning.shuffle
-        order = epoch_order(self.n_images, seed=self.seed, epoch=epoch, shuffle=shuffle)[
-            begin : begin + length
-        ]
+        order = epoch_order(self.n_images, seed=self.seed, epoch=epoch, shuffle=shuffle)
+        return order[begin : begin + length]
+
+    @property
+    def spikes(self) -> str:
+        """How pixels become spikes in this phase."""
+        encoding = self.spec.encoding
+        return encoding.train_spikes if self.phase == "train" else encoding.inference_spikes
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """The images of the phase, in file order."""
+        if isinstance(self.data, SpikeDataset):
+            raise DataError(f"data set {self.data.name!r} consists of spikes; it has no images to encode")
+        return self.data.test_images if self.phase == "test" else self.data.train_images
+
+    def raster(self, first: int, length: int) -> Raster:
+        """Return the spikes of presentations ``first`` to ``first + length - 1``, all of one epoch."""
+        order = self.order(first, length)
         if isinstance(self.data, SpikeDataset):
             source = self.data.test if self.phase == "test" else self.data.train
             return source.slice(order)
         if self.tables is None:
             raise DataError("a data set of images needs encoding tables")
-        images = self.data.test_images if self.phase == "test" else self.data.train_images
-        encoding = self.spec.encoding
-        spikes = encoding.train_spikes if self.phase == "train" else encoding.inference_spikes
         return encode(
-            images, self.tables, spikes=spikes, phase=self.phase, seed=self.seed, first=first, order=order
+            self.images,
+            self.tables,
+            spikes=self.spikes,
+            phase=self.phase,
+            seed=self.seed,
+            first=first,
+            order=order,
         )
 
 

@@ -18,6 +18,7 @@ from tinysnn_hw.engine import (
     FloatState,
     Lowered,
     NetworkState,
+    RunResult,
     empty_stats,
     initial_float_state,
     initial_state,
@@ -28,8 +29,10 @@ from tinysnn_hw.engine import (
 from tinysnn_hw.engine.params import ACTIVITY, STAT_REGISTERS
 from tinysnn_hw.engine.run import KERNELS
 from tinysnn_hw.errors import SpecError
+from tinysnn_hw.learning import gpu
+from tinysnn_hw.learning.backend import choose_backend
 from tinysnn_hw.learning.model import Model, versions
-from tinysnn_hw.learning.stream import Data, Progress, Stream, ahead, check_data
+from tinysnn_hw.learning.stream import Data, Progress, Steps, Stream, ahead, check_data
 from tinysnn_hw.records import Activity, RegisterRange
 from tinysnn_hw.spec import NetworkSpec
 
@@ -49,6 +52,7 @@ def train(
     spike_seed: int | None = None,
     arithmetic: str = "fixed",
     kernel: str = "auto",
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Model:
@@ -68,6 +72,9 @@ def train(
         steps on the same spikes with real numbers; ``shadow`` these real numbers, but with a copy of the weights,
         cut to their format after every update, in their place wherever a weight is read (docs/quantization.md).
     kernel : {"auto", "generic", "fast"}
+        Of the cpu.
+    backend : {"auto", "cpu", "cuda"}
+        Where it runs; the bits are the same.  ``auto`` logs its choice, and `Model.kernel` names it.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
     threads : int, optional
@@ -83,6 +90,8 @@ def train(
         The network is impossible, or the data does not fit it.
     FixedPointOverflowError
         A register with ``overflow = "error"`` left its range.
+    BackendUnavailableError, DeviceMemoryError
+        ``cuda`` was asked for where there is no GPU, or the network does not fit it.
     """
     return train_many(
         [network],
@@ -91,6 +100,7 @@ def train(
         spike_seed=spike_seed,
         arithmetic=arithmetic,
         kernel=kernel,
+        backend=backend,
         progress=progress,
         threads=threads,
     )[0]
@@ -104,6 +114,7 @@ def train_many(
     spike_seed: int | None = None,
     arithmetic: str = "fixed",
     kernel: str = "auto",
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> list[Model]:
@@ -118,8 +129,8 @@ def train_many(
         Every network is trained with every seed.
     spike_seed : int, optional
         As in `train`.  With it all seeds share rasters too; without, those of different seeds are different.
-    arithmetic, kernel, progress, threads
-        As in `train`; ``threads`` networks train at the same time.
+    arithmetic, kernel, backend, progress, threads
+        As in `train`; ``threads`` networks train at the same time.  On a GPU all networks that fit it do.
 
     Returns
     -------
@@ -129,21 +140,28 @@ def train_many(
 
     Raises
     ------
-    SpecError, DataError, FixedPointOverflowError
+    SpecError, DataError, FixedPointOverflowError, BackendUnavailableError, DeviceMemoryError
         As in `train`.
     """
     if arithmetic not in ARITHMETICS:
         raise SpecError(f"arithmetic = {arithmetic!r}; allowed: {', '.join(ARITHMETICS)}")
-    workers = thread_count(threads)
+    workers, count = thread_count(threads), len(networks) * len(seeds)
+    chosen = choose_backend(backend, count, training=True, arithmetic=arithmetic, kernel=kernel)
     runs = [_Training(network, data, seed, spike_seed, arithmetic) for network in networks for seed in seeds]
+    stage = "train" if arithmetic == "fixed" else f"train {arithmetic}"
+    total = sum(run.stream.total for run in runs)
+    step = Steps(progress, stage, total)
+    if chosen.name == "cuda":
+        _train_on_gpu(runs, step)
+    else:
+        _train_on_cpu(runs, kernel, step, workers)
+    return [run.model() for run in runs]
+
+
+def _train_on_cpu(runs: Sequence[_Training], kernel: str, step: Steps, workers: int) -> None:
     groups: dict[str, list[_Training]] = {}
     for run in runs:
         groups.setdefault(run.raster_key, []).append(run)
-    stage = "train" if arithmetic == "fixed" else f"train {arithmetic}"
-    total = sum(run.stream.total for run in runs)
-    if progress is not None:
-        progress(stage, 0, total)
-    done = 0
     for group in groups.values():
         for run in group:
             run.session = warmed_session(run.stream, run.lowered, run.state, kernel, run.seed)
@@ -154,13 +172,35 @@ def train_many(
                     group[0].learn(first, raster)
                 else:
                     list(pool.map(partial(_Training.learn, first=first, raster=raster), group))
-                done += raster.n_images * len(group)
-                if progress is not None:
-                    progress(stage, done, total)
+                step(raster.n_images * len(group))
         elapsed = time.perf_counter() - began
         for run in group:
             run.images_per_s = run.stream.total * len(group) / elapsed
-    return [run.model() for run in runs]
+            if isinstance(run.state, FloatState):
+                cast("FloatSession", run.session).store(run.state)
+            else:
+                cast("CpuSession", run.session).store(run.state)
+            run.kernel = run.session.kernel
+
+
+def _train_on_gpu(runs: Sequence[_Training], step: Steps) -> None:
+    jobs = [
+        gpu.Job(run.stream, run.raster_key, run.lowered, cast("NetworkState", run.state), run.seed)
+        for run in runs
+    ]
+    for members in gpu.launches(jobs):
+
+        def take(k: int, _first: int, result: RunResult) -> None:
+            runs[members[k]].count(result)  # noqa: B023  # used up before the next launch begins
+            step(len(result.counts))
+
+        work = gpu.run_launch([jobs[k] for k in members], take)
+        began = time.perf_counter()
+        work()
+        elapsed = time.perf_counter() - began
+        shown = sum(jobs[k].stream.total for k in members)
+        for k in members:
+            runs[k].images_per_s, runs[k].kernel = shown / elapsed, jobs[k].kernel
 
 
 class _Training:
@@ -168,6 +208,7 @@ class _Training:
 
     session: CpuSession | FloatSession
     images_per_s: float
+    kernel: str
 
     def __init__(
         self, network: NetworkSpec, data: Data, seed: int, spike_seed: int | None, arithmetic: str
@@ -206,15 +247,15 @@ class _Training:
         result = self.session.run(
             raster, phase="train", seed=self.seed, first=first, n_presentations=self.stream.total
         )
+        self.count(result)
+
+    def count(self, result: RunResult) -> None:
+        """Add what a run counted."""
         self.stats = merge_stats(self.stats, result.stats)
         self.activity += result.activity
 
     def model(self) -> Model:
         """Return the trained network."""
-        if isinstance(self.state, FloatState):
-            cast("FloatSession", self.session).store(self.state)
-        else:
-            cast("CpuSession", self.session).store(self.state)
         return Model(
             network=self.network,
             arithmetic=self.arithmetic,
@@ -230,7 +271,7 @@ class _Training:
             registers=register_ranges(self.lowered, self.stats),
             activity=make_activity(self.network, self.stream.total, self.activity),
             images_per_s=self.images_per_s,
-            kernel=self.session.kernel,
+            kernel=self.kernel,
             versions=versions(),
         )
 

@@ -21,6 +21,7 @@ def validate(
     *,
     seed: int = 0,
     label_images: int | None = None,
+    backend: str = "auto",
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Validation:
@@ -34,6 +35,8 @@ def validate(
         0 to 2**32 - 1; both arithmetics get the same spikes and the same initial draws.
     label_images : int, optional
         Label on the first so many training images; absent: all.
+    backend : {"auto", "cpu", "cuda"}
+        Where fixed point runs, as in `tinysnn_hw.learning.train`; the float64 twin runs on the cpu.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
     threads : int, optional
@@ -47,8 +50,10 @@ def validate(
         raise DataError(
             f"label_images = {label_images}; data set {data.name!r} has 1 to {data.n_train} training images"
         )
-    model = train(network, data, seed=seed, progress=progress, threads=threads)
-    fixed = evaluate(model, data, label_images=label_images, progress=progress, threads=threads)
+    model = train(network, data, seed=seed, backend=backend, progress=progress, threads=threads)
+    fixed = evaluate(
+        model, data, label_images=label_images, backend=backend, progress=progress, threads=threads
+    )
     twin = train(network, data, seed=seed, arithmetic="float64", progress=progress, threads=threads)
     float64 = evaluate(twin, data, label_images=label_images, progress=progress, threads=threads)
     return Validation(

@@ -23,7 +23,7 @@ from tinysnn_hw.engine.cpu.fast import (
 )
 from tinysnn_hw.engine.cpu.fast_learning import forget_thresholds
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
-from tinysnn_hw.engine.cpu.generic_learning import note, spike_theta
+from tinysnn_hw.engine.cpu.generic_learning import spike_theta
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, count_saturations, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
 from tinysnn_hw.engine.cpu.leak import leak_scalars
@@ -38,6 +38,7 @@ from tinysnn_hw.engine.cpu.pairwise_learning import (
     read_ages,
 )
 from tinysnn_hw.engine.cpu.storage import aligned_zeros, padded
+from tinysnn_hw.engine.writes import note
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine import writes
 from tinysnn_hw.engine.cpu.generic_learning import (
     decay_x_post,
     decay_x_pre,
@@ -13,15 +14,12 @@ from tinysnn_hw.engine.cpu.generic_learning import (
     forget_theta,
     learn_column,
     normalize_column,
-    note,
     potentiation,
-    raise_x_post,
     read_x_pre,
     spike_theta,
-    write_v_th,
 )
+from tinysnn_hw.engine.writes import note
 from tinysnn_hw.fixed.random import Purpose, chain, start
-from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift
 
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
 _ROUND_V_TH = np.uint32(Purpose.ROUND_V_TH)
@@ -49,28 +47,7 @@ def initialize(p, seed, weight, theta, v_th, stats):
             note(stats, P.STAT_WEIGHT, weight[i, j], 0)
         theta[j] = 0
         draw_th = chain(chain(chain(start(seed, _ROUND_V_TH), nobody), np.uint32(0)), np.uint32(j))
-        v_th[j] = write_v_th(p.thr, theta[j], draw_th, stats)
-
-
-@njit(cache=True)
-def _integrate(mem, total, v, draw, stats):
-    """Return the new ``v_mem`` of one neuron that received the raw weight sum ``total``."""
-    a = (v << mem.v_shift) + (total << mem.sum_shift)
-    over = a > mem.acc_max
-    a = fit(a, -mem.acc_max - 1, mem.acc_max, mem.acc_width, True, mem.v_overflow)
-    shift = mem.v_shift
-    if mem.leak == P.LEAK_SHIFT:
-        a = a - (a >> mem.leak_shift)
-    elif mem.leak == P.LEAK_MULTIPLY:
-        a = a * mem.leak_mul
-        shift += P.DECAY_BITS
-    elif mem.leak == P.LEAK_SUBTRACT:
-        a = max(a - mem.leak_sub, 0) if a >= 0 else min(a + mem.leak_sub, 0)
-    rounded = round_shift(a, shift, mem.v_rounding, draw, mem.v_rand_bits)
-    over = over or rounded > mem.v_max
-    raw = fit(rounded, mem.v_min, mem.v_max, mem.v_width, True, mem.v_overflow)
-    note(stats, P.STAT_V_MEM, raw, np.int64(over))
-    return raw
+        v_th[j] = writes.write_v_th(p.thr, theta[j], draw_th, stats)
 
 
 @njit(cache=True)
@@ -79,7 +56,7 @@ def _find_winner(mem, v, v_th, held):
     winner = -1
     best = np.int64(-1)
     for j in range(v.shape[0]):
-        margin = (v[j] << mem.cmp_v_shift) - (v_th[j] << mem.cmp_th_shift)
+        margin = writes.threshold_margin(mem, v[j], v_th[j])
         if not held[j] and margin >= 0 and margin > best:
             winner = j
             best = margin
@@ -91,11 +68,7 @@ def _inhibit(mem, spared, inhibition, v, held, stats):
     """Lower all potentials but those of the neuron ``spared`` and of the held ones."""
     for j in range(v.shape[0]):
         if j != spared and not held[j]:
-            low = v[j] - inhibition
-            if mem.has_floor:
-                low = max(low, mem.v_floor)
-            v[j] = fit(low, mem.v_min, mem.v_max, mem.v_width, True, mem.v_overflow)
-            note(stats, P.STAT_V_MEM, v[j], overflow_side(low, mem.v_min, mem.v_max, mem.v_overflow))
+            v[j] = writes.inhibit_v_mem(mem, v[j], inhibition, stats)
 
 
 @njit(cache=True)
@@ -106,11 +79,7 @@ def step_layer(lay, key, excited, v_inh, count, stats):
         if count[j] > 0:
             count[j] -= 1
             continue
-        n = v_inh[j] + (lay.excitation if j == excited else 0)
-        draw = chain(key, np.uint32(j))
-        rounded = round_shift(n * lay.leak_mul, P.DECAY_BITS, lay.v_rounding, draw, lay.v_rand_bits)
-        v_inh[j] = fit(rounded, lay.v_min, lay.v_max, lay.v_width, True, lay.v_overflow)
-        note(stats, P.STAT_V_INH, v_inh[j], overflow_side(rounded, lay.v_min, lay.v_max, lay.v_overflow))
+        v_inh[j] = writes.cut_v_inh(lay, v_inh[j], j == excited, chain(key, np.uint32(j)), stats)
         if v_inh[j] >= lay.v_th:
             fired = j
             v_inh[j] = lay.v_reset
@@ -225,7 +194,7 @@ def run_images(
                 if held[j]:
                     refractory[j] -= 1
                 else:
-                    v[j] = _integrate(p.mem, total[j], v[j], chain(key, np.uint32(j)), stats)
+                    v[j] = writes.integrate(p.mem, total[j], v[j], chain(key, np.uint32(j)), stats)
             winner = _find_winner(p.mem, v, v_th, held)
             if winner >= 0:
                 if not p.lay.on:
@@ -239,7 +208,7 @@ def run_images(
                     n_post[winner] += 1
                     n_window[winner] += 1
                     if p.pair.on:
-                        x_post[winner], side = raise_x_post(p.pair, p.tra.set_mode, x_post[winner])
+                        x_post[winner], side = writes.raise_x_post(p.pair, p.tra.set_mode, x_post[winner])
                         note(stats, P.STAT_X_POST, x_post[winner], side)
                     spike_theta(p.thr, seed, presentation, t, winner, theta, v_th, stats)
             if learn and (t + 1) % p.update_steps == 0:

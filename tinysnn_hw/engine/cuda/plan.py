@@ -1,0 +1,125 @@
+"""How networks are stored on the GPU, and how many of them go into one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinysnn_hw.engine.cuda import block as B
+from tinysnn_hw.engine.cuda.device import SHARED_BYTES
+from tinysnn_hw.engine.cuda.table import N_COLUMNS
+from tinysnn_hw.engine.lower import Lowered
+from tinysnn_hw.engine.params import Params
+from tinysnn_hw.errors import DeviceMemoryError
+
+RESERVE = 0.1
+"""Part of the free memory that is left to the driver, compiled kernels and fragmentation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Types of a network's arrays on the GPU; the networks of one launch have the same.
+
+    Attributes
+    ----------
+    weight : dtype
+        uint8, uint16 or uint32: the narrowest that holds every raw weight.
+    word : dtype
+        int32 or int64: all other registers.
+    """
+
+    weight: np.dtype
+    word: np.dtype
+
+    @property
+    def name(self) -> str:
+        """Short name, such as ``cuda w8 r32``."""
+        return f"cuda w{8 * self.weight.itemsize} r{8 * self.word.itemsize}"
+
+
+def choose_storage(lowered: Lowered) -> Storage:
+    """Return the narrowest storage that holds every register of a network."""
+    p = lowered.params
+    widest = max(
+        [fmt.raw_max for name, fmt in lowered.formats.items() if name != "weight"]
+        + [-fmt.raw_min - 1 for fmt in lowered.formats.values()]
+        + [p.n_steps + p.refractory + 1, p.n_steps + p.lay.refractory + 1]
+    )
+    largest = max(lowered.formats["weight"].raw_max, p.syn.w_max)
+    weight = next(t for t in (np.uint8, np.uint16, np.uint32) if largest <= np.iinfo(t).max)
+    return Storage(np.dtype(weight), np.dtype(np.int32 if widest < 1 << 31 else np.int64))
+
+
+def block_words(p: Params, *, learn: bool) -> int:
+    """Return the words of working memory a block needs."""
+    if not learn:
+        return B.NEURON_WORDS_TEST * p.n_neurons
+    return B.NEURON_WORDS_TRAIN * p.n_neurons + B.INPUT_WORDS_TRAIN * p.n_inputs
+
+
+def fits_shared(words: int, storage: Storage) -> bool:
+    """Return whether a block's working memory fits into shared memory."""
+    return words * storage.word.itemsize <= SHARED_BYTES
+
+
+def network_bytes(lowered: Lowered, n_images: int, n_events: int, *, learn: bool, n_blocks: int = 1) -> int:
+    """Return the device memory that one network takes for launches of up to ``n_images`` images.
+
+    Parameters
+    ----------
+    lowered : Lowered
+    n_images : int
+    n_events : int
+        Input events of those images, if no other network shares its raster.
+    learn : bool
+    n_blocks : int
+        Blocks that show it images.
+    """
+    p, storage = lowered.params, choose_storage(lowered)
+    words = block_words(p, learn=learn)
+    scratch = 0 if fits_shared(words, storage) else n_blocks * words * storage.word.itemsize
+    state = p.n_inputs * p.n_neurons * storage.weight.itemsize + 2 * p.n_neurons * storage.word.itemsize
+    # Counts, schedule, positions and events (twice while rasters are joined), and what encoding needs.
+    per_image = 2 * p.n_neurons + 24 + 16 * (p.n_steps + 1) + 4 * p.n_steps + 8 * p.n_inputs
+    return state + scratch + n_images * per_image + 4 * n_events + 8 * (N_COLUMNS + lowered.n_updates + 34)
+
+
+def plan_launches(sizes: Sequence[int], free: int, names: Sequence[str]) -> list[list[int]]:
+    """Divide networks among launches, in order, so that each fits the free memory.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        `network_bytes` of each network.
+    free : int
+        Free device memory in bytes.
+    names : sequence of str
+        For the message.
+
+    Returns
+    -------
+    list of list of int
+        Positions of the networks of each launch.
+
+    Raises
+    ------
+    DeviceMemoryError
+        A single network does not fit.
+    """
+    room = int(free * (1.0 - RESERVE))
+    launches: list[list[int]] = []
+    used = room + 1
+    for k, size in enumerate(sizes):
+        if size > room:
+            raise DeviceMemoryError(
+                f"network {names[k]!r} needs {size / 1e6:,.1f} MB of device memory; {room / 1e6:,.1f} MB are "
+                f"available ({free / 1e6:,.1f} MB free); use fewer neurons or narrower weights, or the cpu"
+            )
+        if used + size > room:
+            launches.append([])
+            used = 0
+        launches[-1].append(k)
+        used += size
+    return launches
