@@ -36,3 +36,7 @@ class DataNotFoundError(TinySnnError, FileNotFoundError):
 
 class ModelFileError(TinySnnError, ValueError):
     """A saved model is missing, cut short, altered or of another version."""
+
+
+class StudyError(TinySnnError, RuntimeError):
+    """A study cannot be opened, joined, read or written."""

@@ -261,16 +261,16 @@ def _validate(values: dict[str, Any], file: Path) -> NetworkSpec:
     try:
         return NetworkSpec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(_explain(error, file)) from error
+        raise SpecError(explain(error, file, NetworkSpec)) from error
 
 
-def _explain(error: ValidationError, file: Path) -> str:
+def explain(error: ValidationError, file: Path, model: type[BaseModel]) -> str:
     """Turn pydantic's list into lines that name file, key, value, what is allowed and the nearest name."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            allowed = _keys_at(item["loc"][:-1])
+            allowed = _keys_at(item["loc"][:-1], model)
             lines.append(
                 f"{file}: {key} = {item['input']!r} is unknown; keys here: {', '.join(allowed)}"
                 f"{nearest(str(item['loc'][-1]), allowed)}"
@@ -287,14 +287,13 @@ def _explain(error: ValidationError, file: Path) -> str:
     return "\n".join(lines)
 
 
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = NetworkSpec
+def _keys_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """Return the keys allowed at a place, whatever optional values, tables or lists lie on the way there."""
+    kind: object = model
     for part in location:
-        inner = model_of(model.model_fields[str(part)].annotation)
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+            kind = model_of(kind.model_fields[str(part)].annotation)
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
 
 
 def _is_table(key: str) -> bool:
@@ -309,8 +308,7 @@ def _is_table(key: str) -> bool:
 
 
 def model_of(annotation: object) -> type[BaseModel] | None:
-    """Return the model class of a field's annotation ``Model`` or ``Model | None``; None if it is a plain value."""
-    for kind in get_args(annotation) or (annotation,):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+    """Return the model class in a field's annotation, such as ``Model | None``; None if it is a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := model_of(part)) is not None), None)
