@@ -50,15 +50,20 @@ class NetworkState:
 
 @dataclass(slots=True)
 class FloatState:
-    """The state of the float64 twin that outlives an image: ``weight``, ``theta`` and ``v_th`` in real units."""
+    """The state of the float64 twin that outlives an image: ``weight``, ``theta`` and ``v_th`` in real units.
+
+    With ``master`` given, learning acts on it and ``weight`` is its copy, cut to the format of `weight`.
+    """
 
     weight: npt.NDArray[np.float64]
     theta: npt.NDArray[np.float64]
     v_th: npt.NDArray[np.float64]
+    master: npt.NDArray[np.float64] | None = None
 
     def copy(self) -> FloatState:
         """Return an independent copy."""
-        return FloatState(self.weight.copy(), self.theta.copy(), self.v_th.copy())
+        master = None if self.master is None else self.master.copy()
+        return FloatState(self.weight.copy(), self.theta.copy(), self.v_th.copy(), master)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +124,22 @@ def initial_state(lowered: Lowered, seed: int) -> NetworkState:
     return state
 
 
-def initial_float_state(lowered: Lowered, seed: int) -> FloatState:
-    """Return the float64 twin before the first training image: the same draws, not rounded."""
+def initial_float_state(lowered: Lowered, seed: int, *, shadow: bool = False) -> FloatState:
+    """Return the float64 twin before the first training image: the same draws, not rounded.
+
+    With ``shadow`` they are the masters, and the weights in use are their copy in the format of `weight`.
+    """
     from tinysnn_hw.engine.cpu import float64
 
     p = lowered.params
-    state = FloatState(np.zeros((p.n_inputs, p.n_neurons)), np.zeros(p.n_neurons), np.zeros(p.n_neurons))
-    float64.initialize(
-        p, float64.float_params(lowered), np.uint32(seed), state.weight, state.theta, state.v_th
+    weight = np.zeros((p.n_inputs, p.n_neurons))
+    state = FloatState(
+        weight, np.zeros(p.n_neurons), np.zeros(p.n_neurons), np.zeros_like(weight) if shadow else None
     )
+    float64.initialize(
+        p, float64.float_params(lowered), float64.shadow_params(lowered, on=shadow), np.uint32(seed), state.weight,
+        state.weight if state.master is None else state.master, state.theta, state.v_th,
+    )  # fmt: skip
     return state
 
 

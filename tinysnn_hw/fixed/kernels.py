@@ -40,7 +40,7 @@ from tinysnn_hw.fixed.scalar import (
     round_shift,
 )
 
-__all__ = ["cut_integers", "cut_reals", "saturate_reals"]
+__all__ = ["cut_integers", "cut_reals", "round_real", "saturate_reals"]
 
 ALL_INTEGERS = 2.0**52
 """Float64 of this size and more are integers."""
@@ -78,6 +78,14 @@ def _round_real_at_random(y: float, word: np.uint32, unused_bits: np.uint32, ste
     below = np.floor(y)
     fraction = np.floor(y * steps) - below * steps
     return below + 1.0 if fraction + np.float64(np.uint32(word >> unused_bits)) >= steps else below
+
+
+@njit(cache=True)
+def round_real(y: float, rounding: int, word: np.uint32, rand_bits: int) -> float:
+    """Return ``y`` rounded by any mode, an integer float64; ``|y| < 2**52``, and ``word`` as in `cut_reals`."""
+    if rounding == STOCHASTIC:
+        return _round_real_at_random(y, word, np.uint32(32 - rand_bits), 2.0**rand_bits)
+    return _round_real(y, rounding)
 
 
 @njit(cache=True)

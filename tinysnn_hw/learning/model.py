@@ -43,10 +43,10 @@ class Model:
     Attributes
     ----------
     network : NetworkSpec
-    arithmetic : {"fixed", "float64"}
+    arithmetic : {"fixed", "float64", "shadow"}
     weight, theta, v_th : arrays
         Fixed: raw integers ``[n_inputs, n_neurons]``, ``[n_neurons]``, ``[n_neurons]`` in the formats of the
-        network; float64: real numbers.
+        network; float64: real numbers; shadow: real numbers, the weights those in use, on the grid of their format.
     tables : EncodingTables
         Integer encoding tables; part of the definition of the model.
     seed, spike_seed : int
@@ -58,13 +58,16 @@ class Model:
     presentations : int
         Training images presented.
     registers : dict of str to RegisterRange
-        What every register saw in training; empty for float64.
+        What every register saw in training; empty unless fixed.
     activity : Activity
         What happened in training.
     images_per_s : float
         Training speed, encoding included.
     kernel : str
     versions : dict of str to str
+    quantized : dict or None
+        How the model was quantized after training: ``source``, the configuration of the trained model,
+        ``registers``, ``rounding`` and ``seed``.  Its ``registers`` then hold what that cut of the words did.
     """
 
     network: NetworkSpec
@@ -83,17 +86,18 @@ class Model:
     images_per_s: float
     kernel: str
     versions: dict[str, str]
+    quantized: dict[str, Any] | None = None
 
     @property
     def state(self) -> NetworkState | FloatState:
         """A fresh copy of the registers for the engine."""
-        if self.arithmetic == "float64":
+        if self.arithmetic != "fixed":
             return FloatState(self.weight.copy(), self.theta.copy(), self.v_th.copy())
         return NetworkState(*(np.array(getattr(self, name), np.int64) for name in _STATE))
 
     def config(self) -> dict[str, Any]:
         """Return everything that decided the model's bits, as plain data."""
-        return {
+        config: dict[str, Any] = {
             "network": self.network.model_dump(mode="json"),
             "arithmetic": self.arithmetic,
             "seed": self.seed,
@@ -102,6 +106,7 @@ class Model:
             "digests": self.digests,
             "presentations": self.presentations,
         }
+        return config if self.quantized is None else {**config, "quantized": self.quantized}
 
 
 def versions() -> dict[str, str]:
@@ -270,6 +275,7 @@ def _rebuild(meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], origin: 
         images_per_s=float(meta["images_per_s"]),
         kernel=str(meta["kernel"]),
         versions=dict(meta["versions"]),
+        quantized=config.get("quantized"),
     )
     if model.arithmetic == "fixed":
         for name in _STATE:
@@ -281,7 +287,7 @@ def _rebuild(meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], origin: 
 
 def _narrow(model: Model, name: str) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = getattr(model, name)
-    if model.arithmetic == "float64":
+    if model.arithmetic != "fixed":
         return np.asarray(array, np.float64)
     fmt = register_formats(model.network)[name]
     if array.size and not (fmt.raw_min <= int(array.min()) and int(array.max()) <= fmt.raw_max):

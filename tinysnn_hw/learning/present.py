@@ -79,7 +79,7 @@ def present_many(
         raise DataError(f"{phase} images = {n_images}; data set {data.name!r} has 1 to {available}")
     n_threads = thread_count(threads)
     workers = n_threads if n_threads > 1 else 0
-    stage = phase if not models or models[0].arithmetic == "fixed" else f"{phase} float64"
+    stage = phase if not models or models[0].arithmetic == "fixed" else f"{phase} {models[0].arithmetic}"
     done, total = 0, n_images * len(models)
     if progress is not None:
         progress(stage, done, total)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tinysnn_hw.engine.cpu.session import CpuSession, FloatSession
 
-ARITHMETICS = ("fixed", "float64")
+ARITHMETICS = ("fixed", "float64", "shadow")
 
 
 def train(
@@ -63,9 +63,10 @@ def train(
         0 to 2**32 - 1; decides initial weights, spikes and stochastic rounding.
     spike_seed : int, optional
         Decides spikes and the order of images in place of ``seed``: networks with the same one are shown the same.
-    arithmetic : {"fixed", "float64"}
-        ``fixed`` is in-training quantization, bit by bit as docs/numerics.md says; ``float64`` the same steps
-        on the same spikes with real numbers.
+    arithmetic : {"fixed", "float64", "shadow"}
+        ``fixed`` is in-training quantization in place, bit by bit as docs/numerics.md says; ``float64`` the same
+        steps on the same spikes with real numbers; ``shadow`` these real numbers, but with a copy of the weights,
+        cut to their format after every update, in their place wherever a weight is read (docs/quantization.md).
     kernel : {"auto", "generic", "fast"}
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
@@ -138,7 +139,7 @@ def train_many(
     groups: dict[str, list[_Training]] = {}
     for run in runs:
         groups.setdefault(run.raster_key, []).append(run)
-    stage = "train" if arithmetic == "fixed" else "train float64"
+    stage = "train" if arithmetic == "fixed" else f"train {arithmetic}"
     total = sum(run.stream.total for run in runs)
     if progress is not None:
         progress(stage, 0, total)
@@ -188,7 +189,7 @@ class _Training:
         self.state = (
             initial_state(self.lowered, seed)
             if arithmetic == "fixed"
-            else initial_float_state(self.lowered, seed)
+            else initial_float_state(self.lowered, seed, shadow=arithmetic == "shadow")
         )
         self.stats = self.state.stats if isinstance(self.state, NetworkState) else empty_stats()
         self.activity = np.zeros(len(ACTIVITY), np.int64)

@@ -1,6 +1,7 @@
 """The float64 twin: the step order of docs/numerics.md with real numbers, no format, no rounding to a grid.
 
-It models neither word widths nor saturation; the spikes, windows, schedules and tie-breaks are the same.
+It models neither word widths nor saturation; the spikes, windows, schedules and tie-breaks are the same.  With
+`ShadowParams` the weights in use are a copy of real masters, cut to a format (docs/quantization.md).
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.schedule import eta_pre_values, eta_values, full_counts, inhibition_values
+from tinysnn_hw.fixed.kernels import round_real
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 if TYPE_CHECKING:
     from tinysnn_hw.engine.lower import Lowered
 
 _INITIAL_WEIGHTS = np.uint32(Purpose.INITIAL_WEIGHTS)
+_ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
+_ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
+_ROUND_DEPRESSED = np.uint32(Purpose.ROUND_DEPRESSED)
 
 
 class FloatParams(NamedTuple):
@@ -81,6 +86,28 @@ def float_params(lowered: Lowered) -> FloatParams:
     )
 
 
+class ShadowParams(NamedTuple):
+    """How the weights in use follow from their masters; where ``on`` is 0 the two are one array."""
+
+    on: int
+    scale: float
+    raw_max: float
+    rounding: int
+    rand_bits: int
+
+
+def shadow_params(lowered: Lowered, *, on: bool) -> ShadowParams:
+    """Return the format of the weights in use: that of `weight`, with its rounding."""
+    weight = lowered.spec.formats.weight
+    return ShadowParams(
+        on=int(on),
+        scale=2.0**weight.format.frac_bits,
+        raw_max=float(lowered.params.syn.w_max),
+        rounding=int(weight.rounding),
+        rand_bits=weight.rand_bits,
+    )
+
+
 class FloatSchedule(NamedTuple):
     """Learning rate, rate of depression and inhibition of every piece; the full-rate count of every window."""
 
@@ -99,17 +126,33 @@ def float_schedule(lowered: Lowered) -> FloatSchedule:
 
 
 @njit(cache=True)
-def initialize(p, f, seed, weight, theta, v_th):
+def _use(q, key, i, j, master, weight):
+    """Bring the weight in use up to date with its master; the last key word is ``i``."""
+    if q.on:
+        raw = round_real(master[i, j] * q.scale, q.rounding, chain(key, np.uint32(i)), q.rand_bits)
+        weight[i, j] = min(raw, q.raw_max) / q.scale
+
+
+@njit(cache=True)
+def _key(seed, purpose, presentation, t, j):
+    return chain(chain(chain(start(seed, purpose), presentation), np.uint32(t)), np.uint32(j))
+
+
+@njit(cache=True)
+def initialize(p, f, q, seed, weight, master, theta, v_th):
     """Fill the initial state with the draws of the integer network, as real numbers."""
-    key = start(seed, _INITIAL_WEIGHTS)
+    first = start(seed, _INITIAL_WEIGHTS)
     for j in range(p.n_neurons):
-        column = chain(key, np.uint32(j))
+        column = chain(first, np.uint32(j))
         for i in range(p.n_inputs):
-            weight[i, j] = f.w_init_low + (f.w_init_high - f.w_init_low) * (
+            master[i, j] = f.w_init_low + (f.w_init_high - f.w_init_low) * (
                 np.float64(chain(column, np.uint32(i))) / 4294967296.0
             )
         if f.weight_sum > 0.0:
-            _normalize(f, weight, j)
+            _normalize(f, master, j)
+        key = _key(seed, _ROUND_NORMALIZE, np.uint32(P.INIT_PRESENTATION), 0, j)
+        for i in range(p.n_inputs):
+            _use(q, key, i, j, master, weight)
         theta[j] = 0.0
         v_th[j] = f.v_th
 
@@ -126,26 +169,32 @@ def _normalize(f, weight, j):
 
 
 @njit(cache=True)
-def _learn_column(p, f, j, k_eta, weight, x_pre):
+def _learn_column(p, f, q, key, j, k_eta, weight, master, x_pre):
     attract = p.syn.rule == P.RULE_ATTRACT
     for i in range(weight.shape[0]):
         w, x = weight[i, j], x_pre[i]
-        w += k_eta * (x * f.w_max - w if attract else x * (f.w_max - w))
-        weight[i, j] = min(max(w, 0.0), f.w_max)
+        n = master[i, j] + k_eta * (x * f.w_max - w if attract else x * (f.w_max - w))
+        master[i, j] = min(max(n, 0.0), f.w_max)
+        _use(q, key, i, j, master, weight)
 
 
 @njit(cache=True)
-def _potentiate(p, f, j, eta, active, n_active, weight, x_pre):
+def _potentiate(p, f, q, key, j, eta, active, n_active, weight, master, x_pre):
     """Pair-wise learning of neuron ``j``: inputs without a trace would not change."""
     for k in range(n_active):
         i = active[k]
         if x_pre[i] > 0.0:
             w = weight[i, j]
-            weight[i, j] = min(w + eta * x_pre[i] * (f.w_max - w if p.pair.soft else f.w_max), f.w_max)
+            n = master[i, j] + eta * x_pre[i] * (f.w_max - w if p.pair.soft else f.w_max)
+            master[i, j] = min(n, f.w_max)
+            _use(q, key, i, j, master, weight)
 
 
 @njit(cache=True)
-def _depress(p, f, eta_pre, inputs, begin, end, t, last_step, spikers, n_spikers, n_post, x_post, weight):
+def _depress(
+    p, f, q, seed, presentation, eta_pre, inputs, begin, end, t, last_step, spikers, n_spikers, n_post, x_post,
+    weight, master,
+):  # fmt: skip
     """Lower the weights of the step's inputs to neurons that have fired; return the number of inputs."""
     n_inputs = 0
     for e in range(begin, end):
@@ -154,12 +203,13 @@ def _depress(p, f, eta_pre, inputs, begin, end, t, last_step, spikers, n_spikers
             continue
         last_step[i] = t
         n_inputs += 1
-        row = weight[i]
         for k in range(n_spikers):
             j = spikers[k]
             if n_post[j] >= p.pair.n_essential:
-                w = row[j]
-                row[j] = max(w - eta_pre * x_post[j] * (w if p.pair.soft else f.w_max), 0.0)
+                w = weight[i, j]
+                n = master[i, j] - eta_pre * x_post[j] * (w if p.pair.soft else f.w_max)
+                master[i, j] = max(n, 0.0)
+                _use(q, _key(seed, _ROUND_DEPRESSED, presentation, t, j), i, j, master, weight)
     return n_inputs
 
 
@@ -181,9 +231,14 @@ def _step_layer(p, f, t, excited, spikers, n_spikers, v_inh, free_from):
 
 @njit(cache=True, nogil=True)
 def run_images(
-    p, f, learn, offsets, inputs, eta, eta_pre, inhibition, full, weight, theta, v_th, counts, activity
+    p, f, q, learn, seed, first, offsets, inputs, eta, eta_pre, inhibition, full, weight, master, theta, v_th,
+    counts, activity,
 ):  # fmt: skip
-    """Run images one after another; arrays as in `generic.run_images`, those of real numbers float64."""
+    """Run images one after another; arrays as in `generic.run_images`, those of real numbers float64.
+
+    Learning acts on ``master``, from the values of ``weight``, which follows by `_use`; without a shadow both
+    are the same array.
+    """
     n, m = p.n_neurons, p.n_inputs
     v = np.zeros(n)
     total = np.zeros(n)
@@ -212,6 +267,7 @@ def run_images(
         v_inh[:] = 0.0
         inh_free_from[:] = 0
         n_spikers, n_active = 0, 0
+        presentation = np.uint32(first + image)
         winner, inhibitory = -1, -1
         if learn and p.pair.on:
             last_step[:] = -2
@@ -277,23 +333,13 @@ def run_images(
                     v_th[winner] = f.v_th + theta[winner]
             if learn and p.pair.on:
                 n_inputs = _depress(
-                    p,
-                    f,
-                    eta_pre[image],
-                    inputs,
-                    begin,
-                    end,
-                    t,
-                    last_step,
-                    spikers,
-                    n_spikers,
-                    n_post,
-                    x_post,
-                    weight,
-                )
+                    p, f, q, seed, presentation, eta_pre[image], inputs, begin, end, t, last_step, spikers,
+                    n_spikers, n_post, x_post, weight, master,
+                )  # fmt: skip
                 activity[P.ACT_DEPRESSIONS] += n_inputs * (n_post >= p.pair.n_essential).sum()
                 if winner >= 0 and n_post[winner] >= p.pair.n_essential:
-                    _potentiate(p, f, winner, eta[image], active, n_active, weight, x_pre)
+                    key = _key(seed, _ROUND_WEIGHT, presentation, t, winner)
+                    _potentiate(p, f, q, key, winner, eta[image], active, n_active, weight, master, x_pre)
                     learned[winner] = True
                     activity[P.ACT_UPDATES] += 1
             elif learn and (t + 1) % p.update_steps == 0:
@@ -314,7 +360,8 @@ def run_images(
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
-                        _learn_column(p, f, j, k_eta, weight, x_pre)
+                        key = _key(seed, _ROUND_WEIGHT, presentation, u, j)
+                        _learn_column(p, f, q, key, j, k_eta, weight, master, x_pre)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
@@ -323,7 +370,10 @@ def run_images(
             if f.weight_sum > 0.0:
                 for j in range(n):
                     if learned[j]:
-                        _normalize(f, weight, j)
+                        _normalize(f, master, j)
+                        key = _key(seed, _ROUND_NORMALIZE, presentation, 0, j)
+                        for i in range(m):
+                            _use(q, key, i, j, master, weight)
                         activity[P.ACT_NORMALIZATIONS] += 1
             if p.thr.theta_forget != P.FORGET_NONE:
                 for j in range(n):
