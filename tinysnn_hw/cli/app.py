@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinysnn_hw.cli import describe, evaluate, trace, train, validate
+from tinysnn_hw.cli import describe, evaluate, explore, report, select, trace, train, validate
 from tinysnn_hw.version import NUMERIC_VERSION, __version__
 
 app = typer.Typer(
@@ -41,6 +41,9 @@ app.command("validate")(validate.validate)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("trace")(trace.trace)
+app.command("explore")(explore.explore)
+app.command("select")(select.select)
+app.command("report")(report.report)
 app.command("list")(describe.list_choices)
 app.command("show")(describe.show)
 
