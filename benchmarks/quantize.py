@@ -4,48 +4,60 @@
 
 Everything runs on one core. The rows take turns, so that a busy machine slows all alike; in its turn a row
 runs once unmeasured, to fill the caches with its own arrays, then three times. The table shows medians. The
-yardstick is a copy of the same float64 array: a million elements and their copy stay in a large cache, ten
-million do not. Rounding is to nearest with ties upward, saturating, `s1.7`, unless a row says otherwise; what
-can be compared is first compared bit for bit. fxpmath is measured on the first 50,000 elements.
+yardstick of a row is a copy of the array it reads: a million float64 elements and their copy stay in a large
+cache, ten million do not. Rounding is to nearest with ties upward, saturating, `s1.7`, unless a row says
+otherwise; what can be compared is first compared bit for bit. fxpmath is measured on the first 50,000 elements.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from statistics import median
 from typing import Any
 
 import numpy as np
+from harness import REPEATS, Row, Sample, number, pin, table, take_turns
 
 from tinysnn_hw.fixed import dequantize, quantize, requantize
 
-FORMAT = "s1.7"
+FORMAT, WIDE_FORMAT = "s1.7", "s4.12"
 SLOW_PART = 50_000
+CALLS = 3
+QUANTIZE, REQUANTIZE = f"quantize float64 to {FORMAT}", f"requantize {WIDE_FORMAT} to {FORMAT}"
 
-Row = tuple[str, Callable[[], Any], int]
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to do one operation."""
+
+    library: str
+    operation: str
+    run: Callable[[], Any]
+    n: int
+    compared: bool = True
+    """Its result must be that of tinysnn_hw, bit for bit."""
 
 
-def own_rows(x: np.ndarray) -> list[Row]:
+def own(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
     raw = np.empty(x.shape, np.int8)
-    wide = quantize(x, "s4.12")
+    me, n = "tinysnn_hw", x.size
     return [
-        ("tinysnn_hw quantize", lambda: quantize(x, FORMAT, out=raw), x.size),
-        ("  with a new array", lambda: quantize(x, FORMAT), x.size),
-        ("  nearest_even", lambda: quantize(x, FORMAT, "nearest_even", out=raw), x.size),
-        ("  with counters", lambda: quantize(x, FORMAT, stats=True, out=raw), x.size),
-        ("  wrap", lambda: quantize(x, FORMAT, overflow="wrap", out=raw), x.size),
-        ("  stochastic", lambda: quantize(x, FORMAT, "stochastic", out=raw), x.size),
-        ("tinysnn_hw requantize, s4.12", lambda: requantize(wide, "s4.12", FORMAT, out=raw), x.size),
-        ("tinysnn_hw dequantize, s4.12", lambda: dequantize(wide, "s4.12"), x.size),
+        Contestant(me, QUANTIZE, lambda: quantize(x, FORMAT, out=raw), n),
+        Contestant(me, "  with a new array", lambda: quantize(x, FORMAT), n),
+        Contestant(me, "  nearest_even", lambda: quantize(x, FORMAT, "nearest_even", out=raw), n, False),
+        Contestant(me, "  with counters", lambda: quantize(x, FORMAT, stats=True, out=raw), n, False),
+        Contestant(me, "  wrap", lambda: quantize(x, FORMAT, overflow="wrap", out=raw), n, False),
+        Contestant(me, "  stochastic", lambda: quantize(x, FORMAT, "stochastic", out=raw), n, False),
+        Contestant(me, REQUANTIZE, lambda: requantize(wide, WIDE_FORMAT, FORMAT, out=raw), n),
+        Contestant(me, f"dequantize {WIDE_FORMAT}", lambda: dequantize(wide, WIDE_FORMAT), n, False),
     ]
 
 
-def numpy_rows(x: np.ndarray) -> list[Row]:
+def numpy_ways(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
     scaled, below, raw = np.empty_like(x), np.empty_like(x), np.empty(x.shape, np.int8)
+    shifted = np.empty_like(wide)
 
     def expression() -> np.ndarray:
         scaled = x * 128.0
@@ -61,11 +73,25 @@ def numpy_rows(x: np.ndarray) -> list[Row]:
         np.copyto(raw, below, casting="unsafe")
         return raw
 
-    return [("NumPy expression", expression, x.size), ("NumPy, arrays reused", in_place, x.size)]
+    def narrow() -> np.ndarray:
+        # Exact only because no element comes near the end of int16.
+        np.add(wide, 16, out=shifted)
+        np.right_shift(shifted, 5, out=shifted)
+        np.clip(shifted, -128, 127, out=shifted)
+        np.copyto(raw, shifted, casting="unsafe")
+        return raw
+
+    return [
+        Contestant("NumPy, plain expression", QUANTIZE, expression, x.size),
+        Contestant("NumPy, arrays reused", QUANTIZE, in_place, x.size),
+        Contestant("NumPy, arrays reused", REQUANTIZE, narrow, x.size),
+    ]
 
 
-def apytypes_rows(x: np.ndarray) -> list[Row]:
+def apytypes_ways(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
     from apytypes import APyFixedArray, OverflowMode, QuantizationMode
+
+    stored = APyFixedArray(wide.astype(np.int64), int_bits=4, frac_bits=12)
 
     def convert() -> Any:
         # from_float rounds ties away and wraps, so it reads 20 bits more and the cast does the rounding.
@@ -75,21 +101,27 @@ def apytypes_rows(x: np.ndarray) -> list[Row]:
     def convert_alone() -> Any:
         return APyFixedArray.from_float(x, int_bits=1, frac_bits=7)
 
+    def narrow() -> Any:
+        return stored.cast(1, 7, QuantizationMode.RND, OverflowMode.SAT)
+
     return [
-        ("APyTypes from_float, cast", convert, x.size),
-        ("  from_float (away, wrap)", convert_alone, x.size),
+        Contestant("APyTypes", QUANTIZE, convert, x.size),
+        Contestant("APyTypes", "  from_float alone (ties away, wrap)", convert_alone, x.size, False),
+        Contestant("APyTypes", REQUANTIZE, narrow, x.size),
     ]
 
 
-def fxpmath_rows(x: np.ndarray) -> list[Row]:
+def fxpmath_ways(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
     from fxpmath import Fxp
 
     part = x[:SLOW_PART]
-
-    def convert() -> Any:
-        return Fxp(part, signed=True, n_word=8, n_frac=7, rounding="nearest_posinf", overflow="saturate")
-
-    return [("fxpmath", convert, part.size)]
+    target = {"signed": True, "n_word": 8, "n_frac": 7, "rounding": "nearest_posinf", "overflow": "saturate"}
+    stored = Fxp(dequantize(wide[:SLOW_PART], WIDE_FORMAT), signed=True, n_word=16, n_frac=12)
+    narrowed = Fxp(None, **target)
+    return [
+        Contestant("fxpmath", QUANTIZE, lambda: Fxp(part, **target), part.size),
+        Contestant("fxpmath", REQUANTIZE, lambda: stored.like(narrowed), part.size),
+    ]
 
 
 def as_raw(result: Any) -> np.ndarray:
@@ -98,59 +130,78 @@ def as_raw(result: Any) -> np.ndarray:
     return np.asarray(getattr(result, "val", result)).astype(np.int8)
 
 
-COMPARED = {"tinysnn_hw quantize", "NumPy expression", "NumPy, arrays reused"} | {
-    "APyTypes from_float, cast",
-    "fxpmath",
-}
-
-
-def measure(rows: list[Row], rounds: int) -> list[float]:
-    """Median seconds per element of every row, the rows taking turns."""
-    seconds: list[list[float]] = [[] for _ in rows]
-    for _ in range(rounds):
-        for (_, run, n), taken in zip(rows, seconds, strict=True):
-            run()
-            for _ in range(3):
-                begin = time.perf_counter()
-                run()
-                taken.append((time.perf_counter() - begin) / n)
-    return [median(taken) for taken in seconds]
-
-
-def show(n_elements: int, rounds: int) -> None:
+def array_rows(n_elements: int, rounds: int) -> list[Row]:
+    """Measure every library on arrays of one size; a library that is not installed has a row that says so."""
     # Multiples of 2**-20, so that APyTypes reads them exactly; a fifth saturates.
     x = np.round(np.random.default_rng(0).normal(0.0, 0.8, n_elements) * 2**20) / 2**20
-    twin = np.empty_like(x)
-    rows: list[Row] = [("copy of the float64 array", lambda: np.copyto(twin, x), x.size)]
-    rows += own_rows(x) + numpy_rows(x)
-    for library, make in (("apytypes", apytypes_rows), ("fxpmath", fxpmath_rows)):
+    wide = quantize(x, WIDE_FORMAT)
+    yardsticks = {}
+    ways = []
+    for source in (x, wide):
+        twin = np.empty_like(source)
+        yardsticks[source.dtype] = f"copy of the {source.dtype} array"
+        ways.append(
+            Contestant(
+                "NumPy", yardsticks[source.dtype], lambda s=source, t=twin: np.copyto(t, s), x.size, False
+            )
+        )
+    ways += own(x, wide) + numpy_ways(x, wide)
+    missing, versions = [], {"NumPy": np.__version__}
+    for library, package, make in (
+        ("APyTypes", "apytypes", apytypes_ways),
+        ("fxpmath", "fxpmath", fxpmath_ways),
+    ):
         try:
-            print(f"{library} {version(library)}")
-            rows += make(x)
+            versions[library] = version(package)
+            ways += make(x, wide)
         except PackageNotFoundError:
-            print(f"{library} is not installed")
-    expected = quantize(x, FORMAT, "nearest", "saturate")
-    for name, run, n in rows:
-        result = run()
-        if name in COMPARED and not np.array_equal(as_raw(result), expected[:n]):
-            raise SystemExit(f"{name} disagrees")
-    per_element = measure(rows, rounds)
-    print(f"\n{n_elements:,} elements, {8 * n_elements / 1e6:.0f} MB of float64")
-    print(f"{'':32s}{'ns/element':>12s}{'M elements/s':>14s}{'x copy speed':>14s}")
-    for (name, _, _), seconds in zip(rows, per_element, strict=True):
-        print(f"{name:32s}{seconds * 1e9:12.3f}{1e-6 / seconds:14.0f}{per_element[0] / seconds:14.4f}")
-    print()
+            missing.append(
+                Row("array", library, QUANTIZE, "M elements/s", note="not installed: pip install " + package)
+            )
+    expected = {QUANTIZE: quantize(x, FORMAT), REQUANTIZE: requantize(wide, WIDE_FORMAT, FORMAT)}
+    for way in ways:
+        result = way.run()
+        if way.compared and not np.array_equal(
+            as_raw(result), expected.get(way.operation, expected[QUANTIZE])[: way.n]
+        ):
+            raise SystemExit(f"{way.library}, {way.operation.strip()}: its numbers differ from tinysnn_hw's")
+    seconds = take_turns({str(k): way.run for k, way in enumerate(ways)}, rounds, CALLS)
+    speeds = [Sample(tuple(1e-6 * way.n / taken for taken in seconds[str(k)])) for k, way in enumerate(ways)]
+    rows = []
+    for way, speed in zip(ways, speeds, strict=True):
+        narrow = REQUANTIZE in way.operation or way.operation.startswith("dequantize")
+        copy = speeds[1] if narrow or way.operation.endswith("int16 array") else speeds[0]
+        name = way.library.split(",")[0]
+        settings = f"{n_elements:,} elements" + (f", measured on {way.n:,}" if way.n != n_elements else "")
+        settings += f"; {name} {versions[name]}" if name in versions else ""
+        rows.append(
+            Row("array", way.library, way.operation, "M elements/s", speed, n_elements,
+                ratios={"of the copy's speed": speed.over(copy)}, settings=settings)
+        )  # fmt: skip
+    return rows + missing
+
+
+def array_table(rows: Sequence[Row]) -> str:
+    """Return the table of one array size."""
+    lines = []
+    for row in rows:
+        if row.sample is None:
+            lines.append([row.subject, row.what, row.note, "", ""])
+            continue
+        ratio = row.ratios["of the copy's speed"].median
+        lines.append([row.subject, row.what, str(row.sample), number(1e3 / row.sample.median), number(ratio)])
+    return table(["library", "operation", "M elements/s", "ns/element", "x copy"], lines, left=2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of quantize beside a copy and other libraries.")
     parser.add_argument("--elements", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=REPEATS)
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    pin()
     for n_elements in options.elements:
-        show(n_elements, options.rounds)
+        print(f"\n{n_elements:,} elements, {8 * n_elements / 1e6:.0f} MB of float64")
+        print(array_table(array_rows(n_elements, options.rounds)))
 
 
 if __name__ == "__main__":

@@ -1,142 +1,61 @@
-"""Speed on this machine: encoding, training and inference per network and size, threads, compilation.
-
-The load is T = 350 steps and 63.75 Hz at a full pixel, shift leak, 16-bit state, saturation counting on (there
-is no way to turn it off), 7 learning windows per image; real MNIST images.  One core; medians of repeats with
-their spread.
+"""Speed of tinysnn_hw alone on this machine: every network and size, two threads, compilation.
 
     python benchmarks/speed.py --data-dir FOLDER [--out speed.csv]
+
+The load is that of benchmarks/networks.py: 350 steps, 63.75 Hz at a full pixel, shift leak, 16-bit state,
+saturation counting on, 7 learning windows per image, real MNIST images. Medians of repeats with their spread, on
+one core. `benchmarks/compare.py` puts the same rows beside peers and beside the limit of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+from harness import REPEATS, Row, Sample, csv_lines, machine, pin, seconds_of, write_csv
+from networks import ENCODERS, NETWORKS, Prepared, images_per_repeat, measure
 
-from tinysnn_hw.data import Raster, load_dataset
-from tinysnn_hw.data.encode import encode, encoding_tables
-from tinysnn_hw.engine import initial_float_state, initial_state, lower, open_session
-from tinysnn_hw.spec import NetworkSpec, load_network
-
-LOAD = {
-    "encoding.n_steps": 350,
-    "encoding.rate_max_hz": 63.75,
-    "encoding.intensity_exponent": 1.0,
-    "encoding.train_spikes": "poisson",
-    "encoding.inference_spikes": "poisson",
-    "learning.update_steps": 50,
-    "neuron.leak": "shift",
-    "formats.v_mem.format": "s8.8",
-    "formats.v_th.format": "s8.8",
-}
-REPEATS = 7
+from tinysnn_hw.data import load_dataset
+from tinysnn_hw.engine import initial_state, open_session
 
 
-def load(name: str, neurons: int) -> NetworkSpec:
-    """Return a network under the stated load."""
-    return load_network(name, neurons=neurons, settings=LOAD)
+def threads(images: np.ndarray, neurons: int, repeats: int) -> list[Row]:
+    """Measure two threads against one: inference of one network, and two networks trained at once."""
+    prepared = Prepared("tinysnn-wta", neurons, images)
+    raster, n_images = prepared.raster, prepared.n_images
+    chunks = [raster.slice(slice(i, min(i + 64, n_images))) for i in range(0, n_images, 64)]
 
+    def infer(pool: ThreadPoolExecutor) -> None:
+        list(pool.map(prepared.infer, chunks))
 
-def rates(work, n_images: int, repeats: int = REPEATS) -> list[float]:  # type: ignore[no-untyped-def]
-    """Return images/s of each repeat, after one warm-up call."""
-    work()
-    found = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        found.append(n_images / (time.perf_counter() - began))
-    return found
-
-
-def spread(found: list[float]) -> str:
-    """Return median and range of repeats as text."""
-    return f"{statistics.median(found):>9,.0f} ({min(found):,.0f}-{max(found):,.0f})"
-
-
-def one_core(images: np.ndarray, name: str, neurons: int, n_images: int) -> list[dict[str, object]]:
-    """Measure encoding, training and inference of one network, each with its encoding."""
-    spec = load(name, neurons)
-    tables, lowered = encoding_tables(spec.encoding), lower(spec)
-
-    def spikes(first: int = 0) -> Raster:
-        return encode(images[:n_images], tables, spikes="poisson", phase="train", seed=0, first=first)
-
-    raster = spikes()
-    session = open_session(lowered, initial_state(lowered, 0), raster)
-    twin = open_session(lowered, initial_float_state(lowered, 0), raster)
-    session.run(raster, phase="train", seed=0, n_presentations=n_images)
-
-    def train() -> None:
-        session.run(spikes(), phase="train", seed=0, n_presentations=n_images)
-
-    def infer() -> None:
-        session.run(spikes(), phase="test", seed=0)
-
-    def train_float() -> None:
-        twin.run(raster.slice(slice(0, n_images // 8)), phase="train", seed=0, n_presentations=n_images)
+    def train(pool: ThreadPoolExecutor) -> None:
+        nets = [
+            open_session(prepared.lowered, initial_state(prepared.lowered, seed), raster) for seed in (0, 1)
+        ]
+        list(pool.map(lambda net: net.run(raster, phase="train", seed=0, n_presentations=n_images), nets))
 
     rows = []
-    for what, work, count in (
-        ("encode", spikes, n_images),
-        ("train, encoding included", train, n_images),
-        ("infer, encoding included", infer, n_images),
-        (
-            "train, raster shared",
-            lambda: session.run(raster, phase="train", seed=0, n_presentations=n_images),
-            n_images,
-        ),
-        ("infer, raster shared", lambda: session.run(raster, phase="test", seed=0), n_images),
-        ("train float64 twin, raster shared", train_float, n_images // 8),
-    ):
-        found = rates(work, count)
-        rows.append(
-            {"network": name, "neurons": neurons, "what": what, "kernel": session.kernel, "rates": found}
-        )
-        print(f"{name:12} N={neurons:<5} {what:34} {spread(found)}", flush=True)
-    return rows
-
-
-def threads(images: np.ndarray, neurons: int, n_images: int) -> None:
-    """Measure two threads against one: inference of one network, and two networks trained at once."""
-    spec = load("tinysnn-wta", neurons)
-    lowered = lower(spec)
-    raster = encode(
-        images[:n_images], encoding_tables(spec.encoding), spikes="poisson", phase="train", seed=0
-    )
-    chunks = [raster.slice(slice(i, i + 64)) for i in range(0, n_images, 64)]
-    session = open_session(lowered, initial_state(lowered, 0), raster)
-    for what in ("inference, chunks from one queue", "two networks trained at once"):
+    for what, work in (("inference, chunks from one queue", infer), ("two networks trained at once", train)):
         ratios = []
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             seconds = []
             for workers in (1, 2):
-                nets = [open_session(lowered, initial_state(lowered, s), raster) for s in (0, 1)]
                 with ThreadPoolExecutor(workers) as pool:
-                    began = time.perf_counter()
-                    if what.startswith("inference"):
-                        list(pool.map(lambda part: session.run(part, phase="test", seed=0), chunks))
-                    else:
-                        list(
-                            pool.map(
-                                lambda net: net.run(raster, phase="train", seed=0, n_presentations=n_images),
-                                nets,
-                            )
-                        )
-                    seconds.append(time.perf_counter() - began)
+                    seconds.append(seconds_of(lambda work=work, pool=pool: work(pool)))
             ratios.append(seconds[0] / seconds[1])
-        print(
-            f"two threads, {what}: x{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
-            flush=True,
-        )
+        rows.append(
+            Row("threads", prepared.name, what, "times one thread", Sample(tuple(ratios)), neurons,
+                prepared.encoder, settings=prepared.describe())
+        )  # fmt: skip
+        print(f"two threads, {what}: x{rows[-1].sample}", flush=True)
+    return rows
 
 
 START = """
@@ -157,18 +76,24 @@ print(imported - began, time.perf_counter() - imported)
 """
 
 
-def compilation() -> None:
+def compilation(repeats: int) -> list[Row]:
     """Measure the first call with an empty kernel cache and with a filled one, in fresh processes."""
+    found: dict[str, list[tuple[float, float]]] = {"empty": [], "filled": []}
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-        for what in ("empty", "filled", "filled"):
+        for what in ("empty", *["filled"] * repeats):
             output = subprocess.run(
                 [sys.executable, "-c", START], env=environment, check=True, capture_output=True, text=True
             ).stdout.split()
-            print(
-                f"kernel cache {what}: import {float(output[0]):.2f} s, kernels ready {float(output[1]):.2f} s",
-                flush=True,
+            found[what].append((float(output[0]), float(output[1])))
+    rows = []
+    for what, times in found.items():
+        for part, values in zip(("import", "kernels ready"), zip(*times, strict=True), strict=True):
+            rows.append(
+                Row("compilation", "tinysnn-wta", f"kernel cache {what}: {part}", "s", Sample(values))
             )
+            print(f"kernel cache {what}: {part} {rows[-1].sample} s", flush=True)
+    return rows
 
 
 def main() -> None:
@@ -181,29 +106,26 @@ def main() -> None:
     )
     parser.add_argument("--neurons", type=int, nargs="+", default=[100, 400, 1600])
     parser.add_argument("--images", type=int, default=2000, help="images per repeat at N = 400")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--out", type=Path, help="also write the rows as CSV")
-    arguments = parser.parse_args()
-    compilation()
-    if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, allowed[:1])
-    images = load_dataset("mnist", arguments.data_dir).train_images
-    rows = []
-    for neurons in arguments.neurons:
-        n_images = max(200, min(2 * arguments.images, arguments.images * 400 // neurons))
-        for name in ("tinysnn-wta", "tinysnn"):
-            rows += one_core(images, name, neurons, n_images)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, allowed[:2])
-        if len(allowed) > 1:
-            threads(images, 400, 2 * arguments.images)
-    if arguments.out:
-        with arguments.out.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["network", "neurons", "what", "kernel", "median_images_per_s", "min", "max"])
-            for row in rows:
-                found = row.pop("rates")
-                writer.writerow([*row.values(), statistics.median(found), min(found), max(found)])  # type: ignore[arg-type,type-var]
+    options = parser.parse_args()
+    images = load_dataset("mnist", options.data_dir).train_images
+    cores = pin(2)
+    print("\n".join(f"{name:10}{text}" for name, text in machine(cores).items()), flush=True)
+    rows = compilation(2)
+    if len(cores) == 2:
+        rows += threads(images[: 2 * options.images], 400, options.repeats)
+    else:
+        print("two threads: not measured, this process may use one core only", flush=True)
+    pin()
+    for neurons in options.neurons:
+        for name, encoder in product(NETWORKS, ENCODERS):
+            prepared = Prepared(name, neurons, images[: images_per_repeat(neurons, options.images)], encoder)
+            for row in measure(prepared, options.repeats, twin=True):
+                print(f"{name:12} N={neurons:<5} {row.what:34} {row.encoder:8} {row.sample}", flush=True)
+                rows.append(row)
+    if options.out:
+        write_csv(options.out, csv_lines(rows))
 
 
 if __name__ == "__main__":

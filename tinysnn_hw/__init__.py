@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from tinysnn_hw.version import NUMERIC_VERSION, __version__
 
 if TYPE_CHECKING:
+    from tinysnn_hw.cost import cost
     from tinysnn_hw.cost import memory_footprint as memory
     from tinysnn_hw.data import load_dataset
     from tinysnn_hw.fixed import Format
@@ -33,6 +34,7 @@ __all__ = [
     "NUMERIC_VERSION",
     "Format",
     "__version__",
+    "cost",
     "evaluate",
     "load_dataset",
     "load_model",
@@ -45,9 +47,10 @@ __all__ = [
     "validate",
 ]
 
-# Name -> where it lives, as module:attribute.
+# Name -> where it lives, as module:attribute; without an attribute the module itself, which can be called.
 _LAZY = {
     "Format": "tinysnn_hw.fixed:Format",
+    "cost": "tinysnn_hw.cost:",
     "evaluate": "tinysnn_hw.learning:evaluate",
     "load_dataset": "tinysnn_hw.data:load_dataset",
     "load_model": "tinysnn_hw.learning:load_model",
@@ -67,7 +70,8 @@ if not TYPE_CHECKING:
             module, attribute = _LAZY[name].split(":")
         except KeyError:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-        value = getattr(import_module(module), attribute)
+        found = import_module(module)
+        value: object = getattr(found, attribute) if attribute else found
         globals()[name] = value
         return value
 

@@ -38,5 +38,21 @@ class ModelFileError(TinySnnError, ValueError):
     """A saved model is missing, cut short, altered or of another version."""
 
 
+class PowerSourceError(TinySnnError, RuntimeError):
+    """A power meter is absent, unreadable, or gives values that cannot be."""
+
+
+class MeasurementError(TinySnnError, ValueError):
+    """An energy measurement cannot be sound: too short for its meter, or its workload failed."""
+
+
+class BackendUnavailableError(TinySnnError, RuntimeError):
+    """A back end or device was asked for by name and cannot run on this machine."""
+
+
+class MissingPackageError(TinySnnError, ImportError):
+    """An optional package is not installed; the message has the line that installs it."""
+
+
 class StudyError(TinySnnError, RuntimeError):
     """A study cannot be opened, joined, read or written."""

@@ -260,3 +260,27 @@ def test_unlike_accountings_do_not_compare():
         saving(memory_footprint(network()), fp32_baseline(784, 400, weights="dense"))
     with pytest.raises(SpecError, match="n_neurons = 0; at least 1"):
         fp32_baseline(784, 0)
+
+
+@pytest.mark.parametrize(("phase", "weights", "neurons"), ACCOUNTINGS)
+def test_the_baseline_network_in_32_bits_is_the_fp32_baseline(phase, weights, neurons):
+    """Two descriptions of one network: the file `baseline`, and the words that savings are measured against."""
+    options = {"phase": phase, "weights": weights, "neurons": neurons}
+    spec = load_network("baseline", neurons=50)
+    found = memory_footprint(spec, **options, packing="word32")
+    expected = fp32_baseline(784, 50, **options)
+    assert words(found) == words(expected)
+    assert saving(found, expected) == 1
+
+
+def test_inhibitory_neurons_by_hand():
+    spec = load_network("baseline", neurons=10, v_mem="s8.4", v_inh="s6.6")
+    found = words(memory_footprint(spec, phase="training"))
+    assert found["excitation (constant)"] == ("weights", 1, 12)
+    assert found["inhibition (constant)"] == ("weights", 1, 12)
+    assert found["v_inh"] == found["v_th_inh"] == ("neurons", 10, 12)
+    assert found["inhibitory_count"] == ("neurons", 10, 2)  # up to 2 steps
+    assert found["x_post"] == ("neurons", 10, 9)
+    assert "n_post" not in found and "n_window" not in found
+    gated = words(memory_footprint(load_network("sl-stdp", neurons=10), phase="training"))
+    assert gated["n_post"] == ("neurons", 10, 8)  # up to 250 spikes

@@ -24,6 +24,8 @@ from tinysnn_hw.engine import (
     open_session,
     run,
 )
+from tinysnn_hw.engine.cpu import storage
+from tinysnn_hw.engine.params import ACTIVITY
 from tinysnn_hw.errors import FixedPointOverflowError, SpecError
 from tinysnn_hw.spec import NetworkSpec, load_network
 from tinysnn_hw.spec.describe import summarize_network
@@ -264,10 +266,21 @@ def test_wide_rows_in_narrow_lanes() -> None:
     compared(spec, "fast w16 l16")
 
 
-@pytest.mark.parametrize("neurons", [1, 2, 63, 64, 65, 100, 127, 128, 129, 257, 400])
+@pytest.mark.parametrize("neurons", [1, 2, 31, 32, 33, 63, 64, 65, 96, 97, 100, 127, 128, 129, 257, 400])
 @pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
 def test_any_number_of_neurons(name: str, neurons: int) -> None:
     compared_network(name, PLANS[name], recipe="digits", neurons=neurons)
+
+
+@pytest.mark.parametrize("neurons", [1, 32, 64, 97, 290])
+@pytest.mark.parametrize("formats", [{}, {"weight": "u0.12", "v_mem": "s8.12", "v_th": "s8.12"}])
+def test_long_rows(neurons: int, formats: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large networks keep their weights in long rows; small ones do too if they must, with the same bits."""
+    monkeypatch.setattr(storage, "IN_BLOCKS_BYTES", 0)
+    spec = pinned("tinysnn-wta", recipe="digits", neurons=neurons, **formats)
+    compared(spec, None)
+    weights = open_session(lower(spec), initial_state(lower(spec), SEED), rasters_of(spec)["train"]).weights
+    assert weights.row_step == -(-neurons // 32) * 32
 
 
 @pytest.mark.parametrize("refractory", [0, 1, 7, 249, 250, 1000])
@@ -418,7 +431,7 @@ def test_pieces_of_a_training_are_the_training(name: str, kernel: str) -> None:
         one_session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
         state, counts = initial_state(lowered, SEED), []
         stats = {"runs": state.stats, "session": state.stats}
-        activity = np.zeros(4, np.int64)
+        activity = np.zeros(len(ACTIVITY), np.int64)
         for first, end in pairwise(cuts):
             piece = raster.slice(slice(first, end))
             arguments: dict[str, Any] = {

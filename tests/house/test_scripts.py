@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file())
+SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file() and path.suffix != ".py")
 PROGRAMS = [path for path in (*SCRIPTS, ROOT / ".ci" / "run") if not path.name.startswith("_")]
 BASH = shutil.which("bash")
 
@@ -43,7 +43,9 @@ class Checkout:
 
     def run(self, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         variables = {
-            name: value for name, value in os.environ.items() if name not in ("PYTHON", "TINYSNN_DATA")
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTHON", "TINYSNN_DATA", "TINYSNN_TEST_TORCH")
         }
         return subprocess.run(
             [str(self.root / script), *words], capture_output=True, text=True, check=False,
@@ -110,7 +112,7 @@ def test_the_two_commands_of_the_readme() -> None:
         pytest.skip("README.md is a stub")
     for command in ("scripts/demo", "scripts/test"):
         assert command in text
-    for command in set(re.findall(r"scripts/\w+", text)):
+    for command in set(re.findall(r"scripts/\w+(?:\.py)?", text)):
         assert os.access(ROOT / command, os.X_OK), f"README.md names {command}"
 
 
@@ -143,6 +145,7 @@ def test_a_failing_test_fails_the_script(checkout: Checkout) -> None:
 
 def test_ci_runs_the_tests(checkout: Checkout) -> None:
     assert checkout.run(".ci/run").returncode == 0
+    assert checkout.called()[0].endswith("--editable .[dev,torch]")
     assert checkout.called()[-1] == "pytest -n 2 --dist loadfile data="
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinysnn_hw.cli import describe, evaluate, explore, report, select, trace, train, validate
+from tinysnn_hw.cli import cost, describe, evaluate, explore, measure, report, select, trace, train, validate
 from tinysnn_hw.version import NUMERIC_VERSION, __version__
 
 app = typer.Typer(
@@ -41,6 +41,8 @@ app.command("validate")(validate.validate)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("trace")(trace.trace)
+app.command("cost")(cost.cost)
+app.command("measure")(measure.measure)
 app.command("explore")(explore.explore)
 app.command("select")(select.select)
 app.command("report")(report.report)

@@ -11,6 +11,7 @@ from tinysnn_hw.cli import options
 from tinysnn_hw.cli.inputs import NetworkFlags
 from tinysnn_hw.cli.output import reporting_errors, show_json
 from tinysnn_hw.cli.output import show as show_text
+from tinysnn_hw.errors import SpecError
 
 if TYPE_CHECKING:
     from tinysnn_hw.spec import NetworkSpec, ResolvedNetwork
@@ -25,13 +26,14 @@ FORMAT_HELP = (
 
 @reporting_errors
 def list_choices(json: options.Json = False) -> None:
-    """List networks and their recipes, data sets, number formats, rounding and overflow modes."""
+    """List networks and their recipes, hardware, data sets, number formats, rounding and overflow modes."""
     from tinysnn_hw.data.sources import SOURCES, BundledSource
     from tinysnn_hw.fixed import Overflow, Rounding
-    from tinysnn_hw.spec import REGISTERS
+    from tinysnn_hw.spec import REGISTERS, list_hardware, load_hardware
     from tinysnn_hw.spec.describe import summarize_networks
 
     networks = summarize_networks()
+    chips = [load_hardware(name) for name in list_hardware()]
     data = {
         name: {
             "image_shape": list(source.image_shape),
@@ -52,6 +54,7 @@ def list_choices(json: options.Json = False) -> None:
                     }
                     for item in networks
                 },
+                "hardware": {chip.name: {"summary": chip.summary, "kind": chip.kind} for chip in chips},
                 "data": data,
                 "registers": list(REGISTERS),
                 "rounding": roundings,
@@ -74,6 +77,15 @@ def list_choices(json: options.Json = False) -> None:
                 for item in networks
             ],
             note="tinysnn show NAME lists every value; a .toml file of your own works in place of a name.",
+        ),
+        catalogue_table(
+            "Hardware (tinysnn cost --hardware)",
+            ("name", "energies of", "summary"),
+            [
+                (chip.name, {"access": "accesses", "event": "events"}[chip.kind], chip.summary)
+                for chip in chips
+            ],
+            note="tinysnn show NAME lists every number with its source; a .toml file of your own works too.",
         ),
         catalogue_table(
             "Data sets (--data)",
@@ -108,7 +120,10 @@ def list_choices(json: options.Json = False) -> None:
 @reporting_errors
 def show(
     target: Annotated[
-        str, typer.Argument(metavar="NETWORK|FOLDER", help="A network, or a folder of 'tinysnn train'.")
+        str,
+        typer.Argument(
+            metavar="NETWORK|FOLDER|HARDWARE", help="A network, a folder of 'tinysnn train', or hardware."
+        ),
     ] = "tinysnn-wta",
     recipe: options.Recipe = None,
     neurons: options.Neurons = None,
@@ -125,8 +140,9 @@ def show(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Show every value of a network with unit, origin and source, and its memory; or a trained model."""
+    """Show every value of a network or of hardware with unit and source; or a trained model."""
     from tinysnn_hw.spec import list_networks
+    from tinysnn_hw.spec.hardware_load import is_hardware
 
     flags = NetworkFlags(
         network=target,
@@ -146,7 +162,30 @@ def show(
 
         show_model(Path(target), flags, meanings=meanings, json=json)
         return
+    if is_hardware(target):
+        show_hardware(flags, json=json)
+        return
     show_network(flags.resolve(None), meanings=meanings, json=json)
+
+
+def show_hardware(flags: NetworkFlags, *, json: bool) -> None:
+    """Print hardware: every number with unit, range, source and scope.
+
+    Raises
+    ------
+    SpecError
+        Flags that belong to networks are given.
+    """
+    from tinysnn_hw.report.hardware import hardware_json, hardware_table
+    from tinysnn_hw.spec import load_hardware
+
+    if flags.changes():
+        raise SpecError(f"{flags.network} is hardware; leave out {', '.join(flags.changes())}")
+    hardware = load_hardware(flags.network)
+    if json:
+        show_json(hardware_json(hardware))
+    else:
+        show_text(hardware_table(hardware))
 
 
 def show_network(network: ResolvedNetwork | NetworkSpec, *, meanings: bool, json: bool) -> None:
@@ -162,4 +201,4 @@ def show_network(network: ResolvedNetwork | NetworkSpec, *, meanings: bool, json
     show_text(network_table(network, meanings=meanings), memory_tables(memory))
 
 
-__all__ = ["list_choices", "show", "show_network"]
+__all__ = ["list_choices", "show", "show_hardware", "show_network"]

@@ -139,19 +139,25 @@ def memory_footprint(
     Neuron parameters are, per neuron, ``v_mem`` and ``v_th`` (in inference the frozen ``v_th + theta``) and,
     with ``full``, ``refractory_count``; in training also ``theta``, ``n_window``, with Eq. 1 ``n_post``, per
     input ``x_pre`` and, with the window trace, ``c_pre``.
+
+    A layer of inhibitory neurons adds their excitation to the weights (one constant, ``N`` entries or a matrix),
+    per neuron ``v_inh`` and its threshold ``v_th_inh``, a word each as the paper counts them, and with ``full``
+    ``inhibitory_count``.  Pair-wise STDP needs, beside ``theta`` and ``x_pre``, ``x_post`` and, with
+    ``n_essential``, ``n_post``.
     """
     _check(phase=phase, weights=weights, neurons=neurons, packing=packing)
     formats = register_formats(spec)
     n_inputs, n_neurons = spec.network.inputs, spec.network.neurons
-    inhibition = {
-        "learned": ("inhibition (constant)", 1, "v_mem"),
-        "sparse": ("inhibition (entries)", n_neurons * (n_neurons - 1), "weight"),
-        "dense": ("inhibition (matrix)", n_neurons * n_neurons, "weight"),
-    }[weights]
-    words = [("weights", "weight", n_inputs * n_neurons, "weight"), ("weights", *inhibition)]
+    layer = spec.inhibition.kind == "layer"
+    words = [("weights", "weight", n_inputs * n_neurons, "weight")]
+    words += [("weights", *fixed) for fixed in _fixed_words(n_neurons, weights, layer=layer)]
     words += [("neurons", name, n_neurons, name) for name in ("v_mem", "v_th")]
+    if layer:
+        words += [("neurons", name, n_neurons, "v_inh") for name in ("v_inh", "v_th_inh")]
     if neurons == "full":
         words.append(("neurons", "refractory_count", n_neurons, "refractory_count"))
+        if layer:
+            words.append(("neurons", "inhibitory_count", n_neurons, "inhibitory_count"))
         if phase == "training":
             words += _learning_words(spec)
     items = tuple(
@@ -207,18 +213,10 @@ def fp32_baseline(
     for name, size in (("n_inputs", n_inputs), ("n_neurons", n_neurons)):
         if size < 1:
             raise SpecError(f"{name} = {size}; at least 1 is required")
-    fixed = {
-        "learned": [("excitation (constant)", 1), ("inhibition (constant)", 1)],
-        "sparse": [
-            ("excitation (entries)", n_neurons),
-            ("inhibition (entries)", n_neurons * (n_neurons - 1)),
-        ],
-        "dense": [("excitation (matrix)", n_neurons**2), ("inhibition (matrix)", n_neurons**2)],
-    }[weights]
-    registers = ["v_mem", "v_th"] + (["refractory_count"] if neurons == "full" else [])
-    words = [("weights", name, count) for name, count in [("weight", n_inputs * n_neurons), *fixed]]
-    words += [("neurons", name, n_neurons) for name in registers]
-    words += [("neurons", f"{name} (inhibitory)", n_neurons) for name in registers]
+    words = [("weights", "weight", n_inputs * n_neurons)]
+    words += [("weights", name, count) for name, count, _ in _fixed_words(n_neurons, weights, layer=True)]
+    counts = ["refractory_count", "inhibitory_count"] if neurons == "full" else []
+    words += [("neurons", name, n_neurons) for name in ["v_mem", "v_th", "v_inh", "v_th_inh", *counts]]
     if neurons == "full" and phase == "training":
         words += [("neurons", name, n_neurons) for name in ("theta", "x_post")]
         words.append(("neurons", "x_pre", n_inputs))
@@ -306,9 +304,24 @@ def _accountings(spec: NetworkSpec) -> Iterator[dict[str, object]]:
         }
 
 
+def _fixed_words(n_neurons: int, weights: str, *, layer: bool) -> list[tuple[str, int, str]]:
+    """Return name, count and register of the fixed connections."""
+    n = n_neurons
+    inhibition, excitation = {
+        "learned": (("inhibition (constant)", 1, "v_mem"), ("excitation (constant)", 1, "v_inh")),
+        "sparse": (("inhibition (entries)", n * (n - 1), "weight"), ("excitation (entries)", n, "weight")),
+        "dense": (("inhibition (matrix)", n * n, "weight"), ("excitation (matrix)", n * n, "weight")),
+    }[weights]
+    return [excitation, inhibition] if layer else [inhibition]
+
+
 def _learning_words(spec: NetworkSpec) -> list[tuple[str, str, int, str]]:
-    per_neuron = ["theta", *(["n_post"] if spec.learning.potentiation == "eq1" else []), "n_window"]
-    per_input = ["x_pre", *(["c_pre"] if spec.learning.trace == "window" else [])]
+    learning = spec.learning
+    if learning.rule == "pairwise":
+        per_neuron = ["theta", *(["n_post"] if learning.n_essential else []), "x_post"]
+    else:
+        per_neuron = ["theta", *(["n_post"] if learning.potentiation == "eq1" else []), "n_window"]
+    per_input = ["x_pre", *(["c_pre"] if learning.trace == "window" else [])]
     return [("neurons", name, spec.network.neurons, name) for name in per_neuron] + [
         ("neurons", name, spec.network.inputs, name) for name in per_input
     ]

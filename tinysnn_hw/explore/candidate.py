@@ -10,15 +10,13 @@ from functools import cached_property
 from typing import Any
 
 from tinysnn_hw.errors import SpecError
-from tinysnn_hw.fixed import Format
+from tinysnn_hw.quantize import preset_formats
 from tinysnn_hw.spec import NetworkSpec, has_recipe, load_network
 from tinysnn_hw.spec.network import REGISTERS
 from tinysnn_hw.spec.registers import register_formats
 from tinysnn_hw.spec.space import FLOAT_BITS, PAPER_PARAMETERS, Scalar, SpaceSpec, values_of
 from tinysnn_hw.version import NUMERIC_VERSION
 
-QUANTIZED = {"qW": ("weight",), "qWN": ("weight", "v_mem", "v_th")}
-"""What the parameter ``quantized`` names."""
 _FORMAT_KEYS = (*REGISTERS, "rounding", "overflow", "guard_bits")
 
 
@@ -121,10 +119,9 @@ def make_candidate(space: SpaceSpec, values: Mapping[str, Scalar], data: str) ->
         return Candidate(source, "float")
     network = _load(name, recipe, settings, rounding if bits is None else None)
     if bits is not None:
-        registers = QUANTIZED[str(values.get("quantized", "qWN"))]
-        formats = register_formats(network)
-        narrowed = {f"formats.{name}.format": str(_with_width(formats[name], bits)) for name in registers}
-        cut = {} if rounding is None else {f"formats.{name}.rounding": rounding for name in registers}
+        formats = preset_formats(network, str(values.get("quantized", "qWN")), bits)  # type: ignore[arg-type]
+        narrowed = {f"formats.{name}.format": str(fmt) for name, fmt in formats.items()}
+        cut = {} if rounding is None else {f"formats.{name}.rounding": rounding for name in formats}
         network = _load(name, recipe, {**settings, **narrowed, **cut})
     return Candidate(network, scheme, source if scheme == "ptq" else None)
 
@@ -168,10 +165,4 @@ def _load(
     return load_network(name, recipe=recipe, settings=dotted, **short, rounding=rounding)
 
 
-def _with_width(fmt: Format, bits: Scalar) -> Format:
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= FLOAT_BITS:
-        raise SpecError(f"bits = {bits!r}; 1 to 31, or 32 for floating point")
-    return Format(fmt.signed, fmt.int_bits, bits - fmt.int_bits)
-
-
-__all__ = ["QUANTIZED", "Candidate", "check_space", "digest_of", "make_candidate"]
+__all__ = ["Candidate", "check_space", "digest_of", "make_candidate"]

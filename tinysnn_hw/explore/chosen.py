@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinysnn_hw.data import load_dataset
-from tinysnn_hw.errors import StudyError
+from tinysnn_hw.errors import MissingPackageError, StudyError
 from tinysnn_hw.explore.candidate import Candidate, make_candidate
 from tinysnn_hw.explore.select import Choice, Limits
 from tinysnn_hw.explore.study import StudyRecord, read_manifest
@@ -148,7 +148,9 @@ def network_toml(spec: NetworkSpec) -> str:
     try:
         import tomli_w
     except ImportError as error:
-        raise StudyError("writing a network file needs tomli-w; pip install 'tinysnn-hw[explore]'") from error
+        raise MissingPackageError(
+            "writing a network file needs tomli-w; pip install 'tinysnn-hw[explore]'"
+        ) from error
     values = spec.model_dump(mode="json", exclude_none=True)
     recipe = values.pop("recipe")
     head = {

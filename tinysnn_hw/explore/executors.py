@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from tinysnn_hw.errors import SpecError, StudyError
+from tinysnn_hw.errors import MissingPackageError, SpecError, StudyError
 from tinysnn_hw.explore.work import Batch, BatchResult, Outcome, evaluate_batch
 
 Work = Callable[[Batch], BatchResult]
@@ -139,7 +139,7 @@ class DaskExecutor(Executor):
         try:
             import distributed
         except ImportError as error:
-            raise StudyError(
+            raise MissingPackageError(
                 "--executor dask: distributed is not installed; pip install 'tinysnn-hw[dask]'"
             ) from error
         self._distributed: Any = distributed

@@ -12,7 +12,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinysnn_hw.errors import StudyError
+from tinysnn_hw.errors import MissingPackageError, StudyError
 from tinysnn_hw.explore.work import Outcome, objective_values
 from tinysnn_hw.spec.space import OBJECTIVES, ChoiceParameter, Scalar, SpaceSpec, values_of
 
@@ -37,7 +37,7 @@ def import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise StudyError("exploring needs Optuna; pip install 'tinysnn-hw[explore]'") from error
+        raise MissingPackageError("exploring needs Optuna; pip install 'tinysnn-hw[explore]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -20,6 +20,7 @@ from tinysnn_hw.errors import DataError, SpecError, TinySnnError
 from tinysnn_hw.explore.candidate import Candidate
 from tinysnn_hw.explore.pareto import front_ranks
 from tinysnn_hw.learning import Model
+from tinysnn_hw.quantize import quantize
 from tinysnn_hw.records import Activity, Result
 from tinysnn_hw.spec import NetworkSpec
 from tinysnn_hw.spec.space import OBJECTIVES, HalvingSpec
@@ -312,8 +313,6 @@ def _quantized(model: Model, network: NetworkSpec) -> Model:
         name for name in ("weight", "v_mem", "v_th", "v_inh") if getattr(network.formats, name) is not None
     ]
     target = network.model_dump(mode="json")["formats"]
-    from tinysnn_hw.quantize import quantize
-
     cut = model
     for mode in sorted({target[name]["rounding"] for name in registers}):
         formats = {name: target[name]["format"] for name in registers if target[name]["rounding"] == mode}

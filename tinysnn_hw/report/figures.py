@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinysnn_hw.errors import StudyError
+from tinysnn_hw.errors import MissingPackageError
 from tinysnn_hw.explore import MU_SWEEP, Selection, StudyRecord, TrialRow, pareto_front, reward
 from tinysnn_hw.report.text import BITS_PER_KIB
 from tinysnn_hw.spec.space import FLOAT_BITS
@@ -45,7 +45,7 @@ def study_views(study: StudyRecord, selection: Selection) -> list[View]:
 
     Raises
     ------
-    StudyError
+    MissingPackageError
         matplotlib is not installed.
     """
     rows = list(study.distinct)
@@ -65,7 +65,7 @@ def _figure(columns: int, width: float = 4.6, height: float = 3.7) -> tuple[Figu
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise StudyError("figures need matplotlib; pip install 'tinysnn-hw[explore]'") from error
+        raise MissingPackageError("figures need matplotlib; pip install 'tinysnn-hw[explore]'") from error
     figure = Figure(figsize=(width * columns, height), layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(1, columns)))
     for axis in axes:

@@ -99,14 +99,7 @@ def registers_json(registers: Mapping[str, RegisterRange]) -> dict[str, object]:
 
 def activity_json(activity: Activity) -> dict[str, int]:
     """Return activity counts as JSON."""
-    return {
-        "images": activity.images,
-        "steps_per_image": activity.steps_per_image,
-        "input_spikes": activity.input_spikes,
-        "output_spikes": activity.output_spikes,
-        "updates": activity.updates,
-        "normalizations": activity.normalizations,
-    }
+    return {name: getattr(activity, name) for name in Activity.__slots__}
 
 
 def network_json(network: ResolvedNetwork | NetworkSpec) -> dict[str, object]:

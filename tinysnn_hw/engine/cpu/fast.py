@@ -33,6 +33,7 @@ from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, count_saturations, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
+from tinysnn_hw.engine.cpu.leak import leak_scalars
 from tinysnn_hw.engine.cpu.plan import NOISE_THRESHOLDS, LanePlan
 from tinysnn_hw.engine.cpu.storage import aligned_zeros, padded
 from tinysnn_hw.engine.params import Params
@@ -199,7 +200,7 @@ def run_images(
     v_reset = mem.v_reset << mem.v_shift
     v_low = mem.v_min << mem.v_shift
     v_floor = mem.v_floor << mem.v_shift
-    v_top = mem.v_max << mem.v_shift
+    leak = leak_scalars(mem, biases.v_mem)
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     stochastic = mem.v_rounding == _STOCHASTIC
     trace, slot_of = scratch.trace, scratch.slot_of
@@ -244,16 +245,22 @@ def run_images(
                 draw_noise(mem, chain(key_image, np.uint32(t)), noise)
             now = t & 1
             outcome = lif_pass(
-                v, th_lane, scratch.peak, noise, weights.rows, inputs, now, begin, end, p.n_inputs,
-                mem.leak, mem.leak_shift, mem.leak_mul, mem.leak_sub, mem.acc_max, mem.v_shift, v_top,
-                biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
+                v, th_lane, scratch.peak, noise, weights.rows, inputs, now, begin, end, weights.block_step,
+                weights.row_step, leak,
             )  # fmt: skip
             if outcome & SUSPICIOUS:
                 n_high += count_saturations(
-                    v, noise, weights.rows, inputs, now, begin, end, p.n_inputs,
-                    mem.leak, mem.leak_shift, mem.leak_mul, mem.leak_sub, mem.acc_max, mem.v_shift, v_top,
-                    biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
-                )  # fmt: skip
+                    v,
+                    noise,
+                    weights.rows,
+                    inputs,
+                    now,
+                    begin,
+                    end,
+                    weights.block_step,
+                    weights.row_step,
+                    leak,
+                )
             if stochastic:
                 highest = max(highest, largest(v, now))
             park(winners, first_held, n_fired, v, now, lane_min)

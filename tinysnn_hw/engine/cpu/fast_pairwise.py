@@ -26,6 +26,7 @@ from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.generic_learning import note, spike_theta
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, count_saturations, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
+from tinysnn_hw.engine.cpu.leak import leak_scalars
 from tinysnn_hw.engine.cpu.pairwise_learning import (
     advance_x_pre,
     decay_posts,
@@ -143,7 +144,7 @@ def run_images(
     lane_max = highest_lane(v)
     exact = p.mem.th_lane_shift >= 0 and (p.thr.th_max << p.mem.th_lane_shift) <= lane_max
     v_reset, v_low = p.mem.v_reset << p.mem.v_shift, p.mem.v_min << p.mem.v_shift
-    v_floor, v_top = p.mem.v_floor << p.mem.v_shift, p.mem.v_max << p.mem.v_shift
+    v_floor, leak = p.mem.v_floor << p.mem.v_shift, leak_scalars(p.mem, biases.v_mem)
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     key_v_inh = start(seed, np.uint32(_ROUND_V_INH + np.uint32(P.PHASE_STRIDE * phase)))
     stochastic = p.mem.v_rounding == _STOCHASTIC
@@ -215,16 +216,22 @@ def run_images(
                 draw_noise(p.mem, chain(key_image, np.uint32(t)), noise)
             now = t & 1
             outcome = lif_pass(
-                v, th_lane, peak, noise, weights.rows, inputs, now, arrived, last, p.n_inputs,
-                p.mem.leak, p.mem.leak_shift, p.mem.leak_mul, p.mem.leak_sub, p.mem.acc_max, p.mem.v_shift, v_top,
-                biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
+                v, th_lane, peak, noise, weights.rows, inputs, now, arrived, last, weights.block_step, weights.row_step,
+                leak,
             )  # fmt: skip
             if outcome & SUSPICIOUS:
                 n_high += count_saturations(
-                    v, noise, weights.rows, inputs, now, arrived, last, p.n_inputs,
-                    p.mem.leak, p.mem.leak_shift, p.mem.leak_mul, p.mem.leak_sub, p.mem.acc_max, p.mem.v_shift, v_top,
-                    biases.v_mem[0], biases.v_mem[1], biases.v_mem[2],
-                )  # fmt: skip
+                    v,
+                    noise,
+                    weights.rows,
+                    inputs,
+                    now,
+                    arrived,
+                    last,
+                    weights.block_step,
+                    weights.row_step,
+                    leak,
+                )
             if stochastic:
                 highest = max(highest, largest(v, now))
             park(winners, first_held, n_fired, v, now, lane_min)

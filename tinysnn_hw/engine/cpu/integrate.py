@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinysnn_hw.engine.cpu.lanes import (
@@ -23,7 +24,8 @@ from tinysnn_hw.engine.cpu.leak import LEAK_SCALARS, GeneralLeak, MultiplyLeak, 
 
 CROSSED, SUSPICIOUS = 1, 2
 """Bits of what `lif_pass` returns."""
-_SUMS = ("rows", "inputs", "now", "begin", "end", "n_inputs")
+_LEAK = types.UniTuple(types.int64, len(LEAK_SCALARS))
+_SUMS = ("rows", "inputs", "now", "begin", "end", "block_step", "row_step")
 
 
 class _Pass:
@@ -66,16 +68,18 @@ class _Pass:
         n_vectors = n_blocks * per_block
         paired = lanes.bits == 2 * self.row_bits and per_block % 2 == 0
         shift = ir.Constant(lanes.type, [self.row_bits] * lanes.count)
-        block_size = builder.mul(self.arg["n_inputs"], I64(BLOCK))
-        bases = [builder.gep(self.arg["rows"], [builder.mul(first, self.arg["n_inputs"])])]
+        block = builder.lshr(first, I64(BLOCK.bit_length() - 1))
+        bases = [builder.gep(self.arg["rows"], [builder.mul(block, self.arg["block_step"])])]
         while len(bases) < n_blocks:
-            bases.append(builder.gep(bases[-1], [block_size]))
+            bases.append(builder.gep(bases[-1], [self.arg["block_step"]]))
+        in_blocks = builder.icmp_signed("==", self.arg["row_step"], I64(BLOCK))
+        row_step = builder.select(in_blocks, I64(width), self.arg["row_step"])
 
         def add_row(event, sums):
             # An empty assembly statement keeps LLVM from unrolling a loop of a handful of rounds.
             place = builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [event], side_effect=False)
             source = builder.zext(builder.load(builder.gep(self.arg["inputs"], [place])), I64)
-            row = builder.mul(source, I64(width))
+            row = builder.mul(source, row_step)
             updated = []
             for k in range(0, n_vectors, 2 if paired else 1):
                 base, address = bases[k // per_block], builder.add(row, I64(k % per_block * lanes.count))
@@ -150,7 +154,8 @@ def leak_kind(noise):
 def _values(context, builder, names, kinds, args):
     """Return the arguments by name: pointers of arrays, None for None, int64 as they are.
 
-    ``v`` becomes its row ``now``, ``old`` its other one, and ``n_lanes`` their length.
+    ``v`` becomes its row ``now``, ``old`` its other one, and ``n_lanes`` their length; the scalars of ``leak`` get
+    names of their own.
     """
     values = {}
     for name, kind, value in zip(names, kinds, args, strict=True):
@@ -158,6 +163,7 @@ def _values(context, builder, names, kinds, args):
         values[name] = None if kind is types.none else value if array is None else array.data
         if name == "v":
             values["n_lanes"] = builder.lshr(array.nitems, I64(1))
+    values |= zip(LEAK_SCALARS, cgutils.unpack_tuple(builder, values["leak"]), strict=True)
     rows = (values["now"], builder.xor(values["now"], I64(1)))
     values["v"], values["old"] = (
         builder.gep(values["v"], [builder.mul(row, values["n_lanes"])]) for row in rows
@@ -167,20 +173,20 @@ def _values(context, builder, names, kinds, args):
 
 @intrinsic
 def lif_pass(
-    typingctx, v, v_th, peak, noise, rows, inputs, now, begin, end, n_inputs,
-    leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top, bias0, bias1, bias2,
+    typingctx, v, v_th, peak, noise, rows, inputs, now, begin, end, block_step, row_step, leak,
 ):  # fmt: skip
     """Integrate one step for all neurons.
 
     ``v[2, n_lanes]``: `v_mem` in lanes of int16 or int32 on the accumulator grid, whole half blocks; row ``now`` is
     written, the other one holds the values before; ``v_th``: thresholds alike; ``peak``: running largest accumulator
     before the leak, one vector of lanes; ``noise``: see `leak_kind`; ``rows``: weights of uint8 or uint16 in the
-    layout of `tinysnn_hw.engine.cpu.storage`; ``inputs[begin:end]``: the step's events.
+    layout of `tinysnn_hw.engine.cpu.storage`, with its steps; ``inputs[begin:end]``: the step's events;
+    ``leak``: `leak_scalars`.
     Returns the bits `CROSSED`, if some neuron is at or over its threshold, and `SUSPICIOUS`, if some write may have
     left the range; then `count_saturations` knows.
     """
-    names = ("v", "v_th", "peak", "noise", *_SUMS, *LEAK_SCALARS)
-    kinds = (v, v_th, peak, noise, rows, inputs, *(types.int64,) * (len(names) - 6))
+    names = ("v", "v_th", "peak", "noise", *_SUMS, "leak")
+    kinds = (v, v_th, peak, noise, rows, inputs, *(types.int64,) * 5, _LEAK)
 
     def codegen(context, builder, signature, args):
         emitted = _Pass(builder, v, _values(context, builder, names, signature.args, args), leak_kind(noise))
@@ -201,12 +207,11 @@ def lif_pass(
 
 @intrinsic
 def count_saturations(
-    typingctx, v, noise, rows, inputs, now, begin, end, n_inputs,
-    leak, leak_shift, leak_mul, leak_sub, acc_max, v_shift, v_top, bias0, bias1, bias2,
+    typingctx, v, noise, rows, inputs, now, begin, end, block_step, row_step, leak,
 ):  # fmt: skip
     """Return how many neurons' `v_mem` left its range at the high end in a step; arguments as in `lif_pass`."""
-    names = ("v", "noise", *_SUMS, *LEAK_SCALARS)
-    kinds = (v, noise, rows, inputs, *(types.int64,) * (len(names) - 4))
+    names = ("v", "noise", *_SUMS, "leak")
+    kinds = (v, noise, rows, inputs, *(types.int64,) * 5, _LEAK)
 
     def codegen(context, builder, signature, args):
         emitted = _Pass(builder, v, _values(context, builder, names, signature.args, args), leak_kind(noise))

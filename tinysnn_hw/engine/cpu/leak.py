@@ -7,6 +7,7 @@ accumulator grid already, so that nothing is cut but the product of the multiply
 from __future__ import annotations
 
 from llvmlite import ir
+from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.lanes import I64, Lanes
@@ -15,6 +16,15 @@ LEAK_SCALARS = (
     "leak", "leak_shift", "leak_mul", "leak_sub", "acc_max", "v_shift", "v_top", "bias0", "bias1", "bias2",
 )  # fmt: skip
 """Run-time constants, all int64; ``v_top`` is the largest `v_mem` on the accumulator grid."""
+
+
+@njit(cache=True, inline="always")
+def leak_scalars(mem, bias):
+    """Return the values of `LEAK_SCALARS` for a membrane and the bias of its rounding."""
+    return (
+        mem.leak, mem.leak_shift, mem.leak_mul, mem.leak_sub, mem.acc_max, mem.v_shift, mem.v_max << mem.v_shift,
+        bias[0], bias[1], bias[2],
+    )  # fmt: skip
 
 
 def popcount(lanes, mask):

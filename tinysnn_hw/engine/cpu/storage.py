@@ -1,8 +1,10 @@
 """Where the fast kernel keeps weights and lanes.
 
-Weights are stored twice.  ``rows`` is what a step reads: blocks of 64 neurons, one after another, the last one half
-as wide where that is enough; within a block one short row per input.  A column of it, which learning writes, then
-lies within one block.  ``master`` is what learning reads and writes: one row of raw weights per neuron.
+Weights are stored twice.  ``rows`` is what a step reads.  Small networks have it in blocks of 64 neurons, one after
+another, the last one half as wide where that is enough; within a block one short row per input: a column, which
+learning writes, then lies within few pages.  Large networks, whose rows do not stay in the second cache, have long
+rows of all neurons, which a core fetches ahead.  ``master`` is what learning reads and writes: one row of raw weights
+per neuron.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from tinysnn_hw.engine.cpu.lanes import BLOCK, HALF_BLOCK, VECTOR_BYTES
 from tinysnn_hw.engine.cpu.plan import LanePlan
+
+IN_BLOCKS_BYTES = 2 << 20
+"""Largest ``rows`` that are stored in blocks (784-1600 is faster in blocks, 784-6400 in long rows)."""
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -40,6 +45,10 @@ class Weights(NamedTuple):
     width: NDArray[np.int64]
     master: NDArray[Any]
     """Same dtype [n_neurons, n_inputs]: raw weights."""
+    block_step: int
+    """From a block of 64 neurons to the next, in elements of ``rows``."""
+    row_step: int
+    """From an input to the next; the last block may be half as wide."""
 
     def gathered(self) -> NDArray[np.int64]:
         """Return what ``rows`` holds as int64[n_inputs, n_neurons]."""
@@ -60,13 +69,16 @@ def store_weights(raw: NDArray[np.int64], plan: LanePlan, shift: int) -> Weights
     """Return raw weights int64[n_inputs, n_neurons] in that storage; ``shift`` leads to the accumulator grid."""
     n_inputs, n = raw.shape
     lanes = padded(n)
+    in_blocks = n_inputs * lanes * plan.row.itemsize <= IN_BLOCKS_BYTES
+    block_step, row_step = (BLOCK * n_inputs, BLOCK) if in_blocks else (BLOCK, lanes)
     j = np.arange(n, dtype=np.int64)
     block = j // BLOCK
-    width = np.minimum(lanes - block * BLOCK, BLOCK)
-    origin = block * BLOCK * n_inputs + _places(j % BLOCK, width, plan)
+    filled = np.minimum(lanes - block * BLOCK, BLOCK)
+    width = np.minimum(filled, row_step) if in_blocks else np.full(n, lanes)
+    origin = block * block_step + _places(j % BLOCK, filled, plan)
     rows = aligned_zeros(n_inputs * lanes, plan.row)
     rows[origin + np.arange(n_inputs)[:, None] * width] = raw << shift
-    return Weights(rows, origin, width, np.ascontiguousarray(raw.T).astype(plan.row))
+    return Weights(rows, origin, width, np.ascontiguousarray(raw.T).astype(plan.row), block_step, row_step)
 
 
 def _places(within: NDArray[np.int64], width: NDArray[np.int64], plan: LanePlan) -> NDArray[np.int64]:
