@@ -89,6 +89,7 @@ class Ledger:
             key: _distribution(optuna, parameter) for key, parameter in space.parameters.items()
         }
         self._mine: dict[int, Trial] = {}
+        self._points: dict[int, tuple[tuple[str, str], ...]] = {}
         self._beat = 0.0
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
@@ -97,27 +98,31 @@ class Ledger:
 
     def ask(self) -> Trial | None:
         """Return a new trial, or None when the study has as many as it is to have."""
-        trials = self.trials()
-        waiting = any(trial.state.name == "WAITING" for trial in trials)
+        while True:
+            trials = self.trials()
+            waiting = any(trial.state.name == "WAITING" for trial in trials)
+            if self.space.search.sampler == "grid":
+                if not waiting and not self._lay_grid(trials):
+                    return None
+            elif not waiting and len(trials) >= self.space.n_trials:
+                return None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # heartbeats are sent by `beat`, which Optuna does not expect here
+                trial: Trial = self.study.ask(self._distributions)
+            trial.set_user_attr("owner", _owner())
+            self.study._storage.record_heartbeat(trial._trial_id)
+            if not self._is_surplus(trial):
+                self._mine[trial.number] = trial
+                return trial
+            self.study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+
+    def _is_surplus(self, trial: Trial) -> bool:
+        """Return whether another explorer was faster with this point of the grid, or with the last trial."""
+        before = [other for other in self.trials() if other.number < trial.number]
         if self.space.search.sampler == "grid":
-            if not waiting and not self._lay_grid(trials):
-                return None
-        elif not waiting and len(trials) >= self.space.n_trials:
-            return None
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # heartbeats are sent by `beat`, which Optuna does not expect here
-            trial: Trial = self.study.ask(self._distributions)
-        trial.set_user_attr("owner", _owner())
-        self.study._storage.record_heartbeat(trial._trial_id)
-        if self.space.search.sampler != "grid":
-            before = sum(other.number < trial.number for other in self.trials())
-            if before >= self.space.n_trials:  # two explorers asked for the last one at the same time
-                self.study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-                return None
-        self._mine[trial.number] = trial
-        return trial
+            point = _key(list(trial.params), list(trial.params.values()))
+            return any(self._point(other) == point for other in before)
+        return len(before) >= self.space.n_trials
 
     def _lay_grid(self, trials: Sequence[optuna.trial.FrozenTrial]) -> bool:
         """Put the next missing points of the grid into the queue; return whether there were any.
@@ -125,7 +130,7 @@ class Ledger:
         Optuna's GridSampler chooses points in random order and cannot be used with ask and tell; its queue can, and in
         grid order neighbours share what they are trained on.
         """
-        known = {_point(trial) for trial in trials}
+        known = {self._point(trial) for trial in trials}
         keys = list(self.space.parameters)
         axes = [values_of(parameter) or () for parameter in self.space.parameters.values()]
         points = islice(product(*axes), self.space.n_trials)
@@ -133,6 +138,13 @@ class Ledger:
         for point in missing:
             self.study.enqueue_trial(dict(zip(keys, point, strict=True)))
         return bool(missing)
+
+    def _point(self, trial: optuna.trial.FrozenTrial) -> tuple[tuple[str, str], ...]:
+        """Return the point of the grid a trial stands for: what it was put into the queue with."""
+        if trial.number not in self._points:
+            values = trial.system_attrs.get("fixed_params", trial.params)
+            self._points[trial.number] = _key(list(values), list(values.values()))
+        return self._points[trial.number]
 
     def tell(self, number: int, outcome: Outcome, extra: Mapping[str, Any]) -> bool:
         """Write the outcome of a trial; return whether it still was ours to write."""
@@ -273,11 +285,6 @@ def _distribution(optuna: Any, parameter: Any) -> Any:
 
 def _key(keys: Sequence[str], values: Sequence[Scalar]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, repr(value)) for key, value in zip(keys, values, strict=True)))
-
-
-def _point(trial: optuna.trial.FrozenTrial) -> tuple[tuple[str, str], ...]:
-    values = trial.params or trial.system_attrs.get("fixed_params", {})
-    return tuple(sorted((key, repr(value)) for key, value in values.items()))
 
 
 def _owner() -> dict[str, Any]:

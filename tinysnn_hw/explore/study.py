@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -245,8 +246,9 @@ def load_study(folder: str | os.PathLike[str]) -> StudyRecord:
     optuna = import_optuna()
     storage = open_storage(url)
     try:
-        study = optuna.load_study(study_name=manifest["study"], storage=storage)
-        trials = study.get_trials(deepcopy=False)
+        with _no_collection():
+            study = optuna.load_study(study_name=manifest["study"], storage=storage)
+            trials = study.get_trials(deepcopy=False)
     except KeyError:
         raise StudyError(f"{url}: holds no study {manifest['study']!r}") from None
     except Exception as error:  # drivers raise what they like
@@ -261,6 +263,18 @@ def load_study(folder: str | os.PathLike[str]) -> StudyRecord:
         trials=rows,
         n_void=len(trials) - len(rows),
     )
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the collector of cycles from walking over a million new objects that all stay: it takes half the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def trial_row(trial: optuna.trial.FrozenTrial) -> TrialRow:
