@@ -278,7 +278,15 @@ def _figure_9(study: StudyRecord, rows: list[TrialRow], selection: Selection) ->
         place = (result["memory_bits"] / BITS_PER_KIB, result["accuracy"])
         plane.scatter(*place, s=90, facecolors="none", edgecolors="k", linewidths=1.1)
         text = f"mu = {mus[0]:g}" if len(mus) == 1 else f"mu = {mus[0]:g} to {mus[-1]:g}"
-        plane.annotate(text, place, xytext=(6, -11), textcoords="offset points", fontsize=7)
+        right = place[0] > 0.7 * max(row.result["memory_bits"] for row in rows) / BITS_PER_KIB
+        plane.annotate(
+            text,
+            place,
+            xytext=(-8 if right else 8, -11),
+            ha="right" if right else "left",
+            textcoords="offset points",
+            fontsize=7,
+        )
     plane.set_xlabel("memory [KiB]")
     plane.set_ylabel("accuracy [%]")
     plane.legend(fontsize=7, loc="lower right")

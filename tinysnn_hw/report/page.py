@@ -116,7 +116,7 @@ def _summary(study: StudyRecord) -> str:
     return (
         f"{study.space.summary}. {count(len(study.trials))} trials ({states or 'none'}), "
         f"{count(len(study.distinct))} different configurations. Every choice on this page was made on {holdout} "
-        "training images held out from training; test images were used only where the next but one table says so."
+        "training images held out from training; test images were used only where the section on validation says so."
     )
 
 
