@@ -11,6 +11,11 @@ from tinysnn_hw.errors import TinySnnError
 from tinysnn_hw.explore import explore
 
 
+def say(text: object) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main(folder: str, executor: str, sampler: str) -> int:
     extra = {} if sampler == "grid" else {"trials": 24}
     try:
@@ -20,10 +25,10 @@ def main(folder: str, executor: str, sampler: str) -> int:
             folder,
             executor=executor,
             work=evaluate,
-            progress=lambda standing: print(standing.done, flush=True),
+            progress=lambda standing: say(standing.done),
         )
     except TinySnnError as error:
-        print(f"error: {error}", flush=True)
+        say(f"error: {error}")
         return 2
     return 0
 

@@ -41,7 +41,9 @@ def grow(folder: Path, times: int) -> None:
             if "trial_id" not in columns:
                 continue
             key = columns[0]
-            rows = [dict(zip(columns, row, strict=True)) for row in database.execute(f"SELECT * FROM {table}")]
+            rows = [
+                dict(zip(columns, row, strict=True)) for row in database.execute(f"SELECT * FROM {table}")
+            ]
             step = max((row[key] for row in rows), default=0)
             trials = max((row["trial_id"] for row in rows), default=0) if table == "trials" else n
             for copy in range(1, times):
@@ -54,7 +56,8 @@ def grow(folder: Path, times: int) -> None:
                         outcome["digest"] = f"{copy} {outcome['digest']}"
                         new["value_json"] = json.dumps(outcome)
                     database.execute(
-                        f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", [new[name] for name in columns]
+                        f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})",
+                        [new[name] for name in columns],
                     )
 
 

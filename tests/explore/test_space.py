@@ -52,7 +52,10 @@ def test_the_grid_of_the_paper():
         ({"search": {"sampler": "gird"}}, "search.sampler = 'gird'.*did you mean 'grid'"),
         ({"search": {"sampler": "tpe"}}, "trials is missing; sampler = 'tpe' needs a number"),
         ({"search": {"sampler": "random", "trials": 0}}, "search.trials = 0"),
-        ({"search": {**BASE["search"], "objectives": ["speed"]}}, "'speed' is unknown; allowed: accuracy, memory"),
+        (
+            {"search": {**BASE["search"], "objectives": ["speed"]}},
+            "'speed' is unknown; allowed: accuracy, memory",
+        ),
         ({"search": {**BASE["search"], "objectives": ["energy"] * 2}}, "each once"),
         ({"parameters": {}}, "parameters"),
         ({"parameters": {"weight": []}}, "parameters.weight"),
@@ -118,7 +121,9 @@ def test_another_number_of_trials():
 
 def candidate(**values):
     space = load_space("paper-grid")
-    return make_candidate(space, {"scheme": "itq", "rounding": "floor", "quantized": "qWN", **values}, "mnist")
+    return make_candidate(
+        space, {"scheme": "itq", "rounding": "floor", "quantized": "qWN", **values}, "mnist"
+    )
 
 
 def formats(network):
@@ -150,7 +155,9 @@ def test_32_bits_are_one_network_whatever_else_is_said():
 
 
 def test_ptq_trains_one_source_for_all_formats():
-    found = [candidate(bits=bits, scheme="ptq", rounding=how) for bits in (4, 8) for how in ("floor", "nearest")]
+    found = [
+        candidate(bits=bits, scheme="ptq", rounding=how) for bits in (4, 8) for how in ("floor", "nearest")
+    ]
     assert len({one.source.model_dump_json() for one in found}) == 1
     assert found[0].trained == found[0].source != found[0].network
     assert len({digest_of(one, {}) for one in found}) == 4

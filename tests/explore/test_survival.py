@@ -31,26 +31,45 @@ def log(tmp_path, monkeypatch):
     return file
 
 
-def start(folder, *, sleep=0.0, executor="local:1", sampler="grid", limit=None):
-    """Start an exploration in a process of its own."""
-    environment = {**os.environ, SLEEP: str(sleep), "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))}
+@pytest.fixture
+def start(log, tmp_path):
+    """Return a function that starts an exploration in a process of its own; what still runs at the end is killed."""
+    started = []
 
-    def restrict():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    def begin(folder, *, sleep=0.0, executor="local:1", sampler="grid", limit=None):
+        environment = {**os.environ, SLEEP: str(sleep), "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))}
 
-    return subprocess.Popen(
-        [sys.executable, str(HERE / "drive.py"), str(folder), executor, sampler],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=restrict,
-    )  # fmt: skip
+        def restrict():
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        said = tmp_path / f"said-{len(started)}.txt"
+        with said.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, str(HERE / "drive.py"), str(folder), executor, sampler],
+                env=environment, stdout=out, stderr=subprocess.STDOUT, preexec_fn=restrict,
+            )  # fmt: skip
+        process.said = said
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
 
 
-def read_until(process, done):
-    """Read a process's standings until it has finished so many trials."""
-    for line in process.stdout:
-        if line.strip().isdecimal() and int(line) >= done:
+def read_until(process, done, timeout_s=120):
+    """Wait until an explorer says that so many trials are finished."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        lines = process.said.read_text(encoding="utf-8").split()
+        if any(line.isdecimal() and int(line) >= done for line in lines):
             return
-    pytest.fail(f"the explorer ended early, with code {process.wait()}")
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    pytest.fail(f"code {process.poll()}: {process.said.read_text(encoding='utf-8')}")
 
 
 def check_complete(folder):
@@ -63,9 +82,10 @@ def check_complete(folder):
     assert len(failed) == FAILING and {row.reason for row in failed} == {"made to fail: 3 bits"}
     assert {row.parameters["weight"] for row in failed} == {"u0.3"}
     for row in study.finished:
-        assert row.result["memory_bits"] % 1000 // 10 == {"s8.8": 16, "s8.4": 12, "s8.2": 10, "s8.0": 8}[
-            row.parameters["v_mem"]
-        ]
+        assert (
+            row.result["memory_bits"] % 1000 // 10
+            == {"s8.8": 16, "s8.4": 12, "s8.2": 10, "s8.0": 8}[row.parameters["v_mem"]]
+        )
     return study
 
 
@@ -78,7 +98,7 @@ def alive(pid):
 
 
 @pytest.mark.slow
-def test_an_explorer_killed_at_any_moment_loses_nothing(tmp_path, log):
+def test_an_explorer_killed_at_any_moment_loses_nothing(tmp_path, log, start):
     folder = tmp_path / "s"
     process = start(folder, sleep=0.1)
     read_until(process, 6)
@@ -105,21 +125,21 @@ def test_an_explorer_killed_at_any_moment_loses_nothing(tmp_path, log):
 
 
 @pytest.mark.slow
-def test_two_explorers_share_one_study(tmp_path, log):
+def test_two_explorers_share_one_study(tmp_path, log, start):
     folder = tmp_path / "s"
     processes = [start(folder, sleep=0.05)]
     read_until(processes[0], 0)
     processes.append(start(folder, sleep=0.05))
-    assert [process.wait(timeout=120) for process in processes] == [0, 0], [p.stdout.read() for p in processes]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
     check_complete(folder)
     lines = [line.split(maxsplit=1) for line in log.read_text(encoding="utf-8").splitlines()]
     assert max(Counter(what for _, what in lines).values()) == 1, "nothing was computed twice"
 
 
 @pytest.mark.slow
-def test_two_explorers_together_stop_at_the_number_of_trials(tmp_path, log):
+def test_two_explorers_together_stop_at_the_number_of_trials(tmp_path, log, start):
     folder = tmp_path / "s"
-    processes = [start(folder, sleep=0.05, sampler="random") for _ in range(1)]
+    processes = [start(folder, sleep=0.05, sampler="random")]
     read_until(processes[0], 0)
     processes.append(start(folder, sleep=0.05, sampler="random"))
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
@@ -128,7 +148,7 @@ def test_two_explorers_together_stop_at_the_number_of_trials(tmp_path, log):
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(tmp_path, log):
+def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(tmp_path, log, start):
     folder = tmp_path / "s"
     probe = start(tmp_path / "probe")
     read_until(probe, 3)
@@ -136,8 +156,8 @@ def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(tmp_path, log):
     probe.wait()
     limit = (tmp_path / "probe" / "study.db").stat().st_size + 8192
     process = start(folder, limit=limit)
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == 2, said
+    assert process.wait(timeout=120) == 2
+    said = process.said.read_text(encoding="utf-8")
     assert "the study cannot be written" in said and "run the same command again" in said
     kept = [row for row in load_study(folder).trials if row.state in ("complete", "failed")]
     assert len(kept) < POINTS
@@ -163,9 +183,9 @@ def test_a_configuration_that_kills_its_worker_fails_alone(tmp_path, log, monkey
 
 def test_a_folder_with_another_study_is_refused(tmp_path, log):
     explore(small_space(trials=1), "digits", tmp_path / "s", executor="local:1", work=evaluate)
-    with pytest.raises(StudyError, match="holds another study, which differs in search"):
+    with pytest.raises(StudyError, match="holds another study, which differs in search;"):
         explore(small_space(objectives=["accuracy"]), "digits", tmp_path / "s", work=evaluate)
-    with pytest.raises(StudyError, match=r"differs in data"):
+    with pytest.raises(StudyError, match="differs in data, label_images;"):
         explore(small_space(), "digits", tmp_path / "s", limit_train=500, work=evaluate)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()

@@ -19,6 +19,7 @@ from tinysnn_hw.explore.storage import Ledger, guarded, open_storage
 from tinysnn_hw.explore.study import (
     STUDY_FILE,
     StudyRecord,
+    deciding,
     load_study,
     make_manifest,
     read_manifest,
@@ -146,11 +147,8 @@ def _begin(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     if known["identity"] == manifest["identity"] and known["storage"] == manifest["storage"]:
         write_manifest(folder, manifest)  # number of trials and limits may have changed
         return manifest
-    differing = [
-        key
-        for key in manifest["space"]
-        if manifest["space"][key] != known["space"].get(key) and key != "summary"
-    ]
+    ours, theirs = deciding(manifest["space"]), deciding(known["space"])
+    differing = [key for key in ours if ours[key] != theirs.get(key)]
     differing += [key for key in ("data", "label_images", "storage") if manifest[key] != known[key]]
     raise StudyError(
         f"{folder}: holds another study, which differs in {', '.join(differing)}; continue it with what it was begun "

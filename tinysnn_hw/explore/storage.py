@@ -107,7 +107,9 @@ class Ledger:
             elif not waiting and len(trials) >= self.space.n_trials:
                 return None
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # heartbeats are sent by `beat`, which Optuna does not expect here
+                warnings.simplefilter(
+                    "ignore"
+                )  # heartbeats are sent by `beat`, which Optuna does not expect here
                 trial: Trial = self.study.ask(self._distributions)
             trial.set_user_attr("owner", _owner())
             self.study._storage.record_heartbeat(trial._trial_id)

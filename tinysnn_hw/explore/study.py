@@ -131,12 +131,10 @@ def make_manifest(space: SpaceSpec, data: DataRef, storage: str | None, label_im
     space's network with its settings, every word 32 bits wide.
     """
     values = space.dump()
-    deciding = {
-        key: value for key, value in values.items() if key not in ("summary", "constraints", "search")
-    }
-    deciding["search"] = {key: values["search"][key] for key in ("sampler", "objectives")}
     digests = list(data.digests)
-    text = json.dumps([deciding, digests, label_images, data.limit_train, data.holdout], sort_keys=True)
+    text = json.dumps(
+        [deciding(values), digests, label_images, data.limit_train, data.holdout], sort_keys=True
+    )
     identity = hashlib.sha256(text.encode()).hexdigest()
     return {
         "schema_version": _SCHEMA,
@@ -155,6 +153,12 @@ def make_manifest(space: SpaceSpec, data: DataRef, storage: str | None, label_im
         "storage": storage,
         "versions": versions(),
     }
+
+
+def deciding(space: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a space, as plain data, that decides what is tried and how it is judged."""
+    kept = {key: value for key, value in space.items() if key not in ("summary", "constraints", "search")}
+    return {**kept, "search": {key: space["search"][key] for key in ("sampler", "objectives")}}
 
 
 def reference_memory_bits(space: SpaceSpec, data: str) -> int:
@@ -294,6 +298,6 @@ def trial_row(trial: optuna.trial.FrozenTrial) -> TrialRow:
 
 
 __all__ = [
-    "DATABASE", "STUDY_FILE", "StudyRecord", "TrialRow", "load_study", "make_manifest", "read_manifest",
+    "DATABASE", "STUDY_FILE", "StudyRecord", "TrialRow", "deciding", "load_study", "make_manifest", "read_manifest",
     "reference_memory_bits", "storage_url", "trial_row", "write_manifest", "write_text",
 ]  # fmt: skip
