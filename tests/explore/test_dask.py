@@ -37,8 +37,22 @@ def cluster(tmp_path, monkeypatch):
     port = free_port()
     environment = {**os.environ, SLEEP: "0.15", "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))}
     address = f"127.0.0.1:{port}"
-    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
-    worker = ["distributed.cli.dask_worker", f"tcp://{address}", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    scheduler = [
+        "distributed.cli.dask_scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-dashboard",
+    ]
+    worker = [
+        "distributed.cli.dask_worker",
+        f"tcp://{address}",
+        "--nthreads",
+        "1",
+        "--no-nanny",
+        "--no-dashboard",
+    ]
     processes = []
     with (tmp_path / "dask.txt").open("w") as out:
         for words in (scheduler, worker, worker):

@@ -13,7 +13,15 @@ import pytest
 from synthetic import grow, write_study
 
 from tinysnn_hw.errors import SpecError, StudyError
-from tinysnn_hw.explore import Limits, explore, load_study, network_toml, read_selections, select, validate_choice
+from tinysnn_hw.explore import (
+    Limits,
+    explore,
+    load_study,
+    network_toml,
+    read_selections,
+    select,
+    validate_choice,
+)
 from tinysnn_hw.learning import evaluate, load_model
 from tinysnn_hw.report.page import write_report
 from tinysnn_hw.spec import load_network
@@ -57,7 +65,8 @@ def test_the_choice_is_the_highest_reward_within_the_limits(grid):
     assert list(found.kept) == kept and 0 < len(kept) < len(study.distinct)
     for choice in found.choices:
         rewards = [
-            row.result["accuracy"] - choice.mu * row.result["memory_bits"] / study.memory_bits_0 for row in kept
+            row.result["accuracy"] - choice.mu * row.result["memory_bits"] / study.memory_bits_0
+            for row in kept
         ]
         assert choice.reward == pytest.approx(max(rewards), rel=1e-14)
         assert choice.trial in kept
@@ -153,14 +162,14 @@ def real(tmp_path_factory):
 def test_the_chosen_network_is_trained_tested_once_and_kept(real):
     study = real.study
     assert study.count("complete") == 4, [row.reason for row in study.trials]
-    assert real.timing.images == real.timing.full_images == 4 * (250 + 200 + 50)
+    assert real.timing.images == real.timing.full_images == 4 * (2 * 250 + 200 + 50)
     choice = select(study, (5.0,)).choice(5.0)
     record = validate_choice(study, choice, Limits())
     place = study.folder / "selected" / f"trial-{choice.trial.number}"
     model = load_model(place)
     assert load_network(place / "network.toml") == model.network
     assert str(model.network.formats.weight.format) == choice.trial.parameters["weight"]
-    assert model.presentations == 300, "trained on all training images"
+    assert model.presentations == 2 * 300, "two epochs of all training images"
     from tinysnn_hw.data import load_dataset
 
     tested = evaluate(model, load_dataset("digits").limit(300))

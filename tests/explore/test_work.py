@@ -70,7 +70,7 @@ def test_a_batch_gives_each_what_it_would_get_alone():
             outcome.result["memory_bits"]
             == memory_footprint(candidate.network, packing="word32" if is_float else "packed").bits
         )
-        assert outcome.images == 2 * (180 + 100 + 60)
+        assert outcome.images == 2 * (2 * 180 + 100 + 60), "two seeds; two epochs, labels, judging"
     one = evaluate(train(itq.network, data, seed=3, spike_seed=5), data, label_images=100)
     alone = evaluate_batch(batch([itq])).outcomes[0]
     assert alone.result["energy_j"] == cost(itq.network, one.activity, hardware="edge-45nm").energy_j
