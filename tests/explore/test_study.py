@@ -126,7 +126,7 @@ def test_ten_thousand_trials_are_chosen_from_and_reported_in_seconds(grid, tmp_p
 
 
 def test_a_folder_without_a_study_says_what_to_do(tmp_path):
-    with pytest.raises(StudyError, match="'tinysnn explore SPACE --out .*' begins a study"):
+    with pytest.raises(StudyError, match=r"'tinysnn explore SPACE --out .*' begins a study"):
         load_study(tmp_path)
     (tmp_path / "study.json").write_text("{", encoding="utf-8")
     with pytest.raises(StudyError, match="cannot be read"):

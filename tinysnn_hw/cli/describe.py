@@ -26,12 +26,12 @@ FORMAT_HELP = (
 
 @reporting_errors
 def list_choices(json: options.Json = False) -> None:
-    """List networks and their recipes, hardware, search spaces, data sets, number formats, rounding and overflow modes."""
+    """List networks and recipes, hardware, search spaces, data sets, number formats, rounding and overflow modes."""
     from tinysnn_hw.data.sources import SOURCES, BundledSource
     from tinysnn_hw.fixed import Overflow, Rounding
     from tinysnn_hw.spec import REGISTERS, list_hardware, load_hardware
-    from tinysnn_hw.spec.space_load import list_spaces, load_space
     from tinysnn_hw.spec.describe import summarize_networks
+    from tinysnn_hw.spec.space_load import list_spaces, load_space
 
     networks = summarize_networks()
     chips = [load_hardware(name) for name in list_hardware()]
