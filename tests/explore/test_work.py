@@ -31,7 +31,7 @@ def space(**parameters):
 
 
 PAPER = space(scheme=["itq", "ptq"], bits=[8, 32], rounding=["nearest"], quantized=["qW", "qWN"])
-WIDTHS = space(weight=["u0.8", "u0.2"], overflow=["saturate", "error"])
+WIDTHS = space(v_th=["s8.8", "s3.8"])
 
 
 def paper(scheme, bits, kind="qWN"):
@@ -77,12 +77,11 @@ def test_a_batch_gives_each_what_it_would_get_alone():
 
 
 def test_a_configuration_that_raises_fails_alone():
-    good = make_candidate(WIDTHS, {"weight": "u0.8", "overflow": "saturate"}, "digits")
-    # Weights of at most 3/4 whose sums the threshold's own overflow mode forbids to saturate.
-    bad = make_candidate(WIDTHS, {"weight": "u0.2", "overflow": "error"}, "digits")
+    good = make_candidate(WIDTHS, {"v_th": "s8.8"}, "digits")
+    bad = make_candidate(WIDTHS, {"v_th": "s3.8"}, "digits")  # a threshold of 8 needs more integer bits
     outcomes = evaluate_batch(batch([good, bad, good])).outcomes
     assert [one.state for one in outcomes] == ["complete", "failed", "complete"]
-    assert "overflow" in outcomes[1].reason or "range" in outcomes[1].reason
+    assert "formats.v_th = s3.8" in outcomes[1].reason
     assert outcomes[0].result["accuracy"] == outcomes[2].result["accuracy"]
 
 

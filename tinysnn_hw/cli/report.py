@@ -22,10 +22,10 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Write report.html, a page that needs nothing else, and its figures (PNG) and trials (CSV)."""
-    from tinysnn_hw import explore
+    from tinysnn_hw.explore import load_study
     from tinysnn_hw.report.page import write_report
 
-    files = write_report(explore.load_study(folder), folder / "report" if out is None else out)
+    files = write_report(load_study(folder), folder / "report" if out is None else out)
     if json:
         show_json({"files": [str(file) for file in files]})
         return

@@ -67,17 +67,18 @@ def select(
     Choosing looks at held-out training images only. The chosen network is then trained on all training images,
     tested once on the test images, and written to a folder that 'tinysnn evaluate' takes.
     """
-    from tinysnn_hw import explore
+    from tinysnn_hw.explore import MU_SWEEP, Limits, default_folder, load_study, validate_choice
+    from tinysnn_hw.explore import select as choose
     from tinysnn_hw.report.study import selection_json, selection_tables, validation_lines
 
-    limits = explore.Limits(
+    limits = Limits(
         min_accuracy=min_accuracy,
         max_memory_bits=None if max_memory is None else memory_bits(max_memory),
         max_energy_j=None if max_energy is None else energy_j(max_energy),
     )
-    study = explore.load_study(folder)
-    mus = sorted({*explore.MU_SWEEP, mu})
-    found = explore.select(study, mus, limits)
+    study = load_study(folder)
+    mus = sorted({*MU_SWEEP, mu})
+    found = choose(study, mus, limits)
     if not found.kept:
         if json:
             show_json(selection_json(study, found, mu, None))
@@ -87,7 +88,7 @@ def select(
     validated = None
     if not dry_run:
         with progress_bars() as progress:
-            validated = explore.validate_choice(
+            validated = validate_choice(
                 study, found.choice(mu), limits, out, progress=progress, threads=threads
             )
     if json:
@@ -95,7 +96,7 @@ def select(
         return
     show(*selection_tables(study, found, mu), *([] if validated is None else validation_lines(validated)))
     if validated is not None:
-        place = out or explore.default_folder(study, found.choice(mu))
+        place = out or default_folder(study, found.choice(mu))
         note(f"written to {place}; next: tinysnn evaluate {place}")
 
 

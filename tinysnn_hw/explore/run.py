@@ -193,10 +193,12 @@ class _Run:
         guarded(self.ledger.recover, self.where)
         self.report()
         while True:
+            self.hand_out()
             guarded(self.fill, self.where)
             self.hand_out()
             if self.flying:
                 returned = self.executor.wait(timeout_s=5.0)
+                self.hand_out()  # workers that got free go on while outcomes are written
                 for done in returned:
                     self.take(done)
                 guarded(self.ledger.beat, self.where)
@@ -208,18 +210,20 @@ class _Run:
                     guarded(self.fill, self.where)
                     if not self.pool and not self.flying:
                         break
-                elif not self.pool:
+                else:
                     time.sleep(IDLE_S)
+            else:  # a cluster without workers, for the moment
+                guarded(self.ledger.beat, self.where)
+                time.sleep(IDLE_S)
         self.timing.wall_s = time.perf_counter() - self.began
         return self.timing
 
     def fill(self) -> None:
-        """Ask for as many trials as the free workers can take, and settle those whose result is known."""
-        capacity = max(self.executor.capacity, 1)
-        wanted = min(self.executor.free, capacity) * self.spec.search.batch
+        """Ask for the trials of the free workers, or of the next one to be free; settle those whose result is known."""
+        slots = max(self.executor.free, 1)
         left = self.spec.n_trials - self.done_or_running()
-        if wanted and left > 0:  # near the end, what is left is shared among the workers
-            wanted = min(wanted, max(-(-left // capacity), 1) * self.executor.free)
+        share = max(-(-left // max(self.executor.capacity, 1)), 1)  # near the end, what is left is shared
+        wanted = slots * min(self.spec.search.batch, share)
         while len(self.pool) < wanted:
             trial = self.ledger.ask()
             if trial is None:

@@ -317,7 +317,7 @@ def _is_orphan(trial: optuna.trial.FrozenTrial) -> bool:
         return age.total_seconds() > GRACE_S
     if owner["host"] != _host() or not owner["started"]:
         return False  # its heartbeat tells
-    return _started(owner["pid"]) != owner["started"]
+    return bool(_started(owner["pid"]) != owner["started"])
 
 
 __all__ = [
