@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tinysnn_hw.cost import cost
     from tinysnn_hw.cost import memory_footprint as memory
     from tinysnn_hw.data import load_dataset
+    from tinysnn_hw.explore import explore
     from tinysnn_hw.fixed import Format
     from tinysnn_hw.learning import evaluate, load_model, save_model, trace, train, validate
     from tinysnn_hw.quantize import quantize
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "cost",
     "evaluate",
+    "explore",
     "load_dataset",
     "load_model",
     "load_network",
@@ -52,6 +54,7 @@ _LAZY = {
     "Format": "tinysnn_hw.fixed:Format",
     "cost": "tinysnn_hw.cost:",
     "evaluate": "tinysnn_hw.learning:evaluate",
+    "explore": "tinysnn_hw.explore:",
     "load_dataset": "tinysnn_hw.data:load_dataset",
     "load_model": "tinysnn_hw.learning:load_model",
     "load_network": "tinysnn_hw.spec:load_network",

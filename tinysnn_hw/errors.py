@@ -56,3 +56,7 @@ class MissingPackageError(TinySnnError, ImportError):
 
 class DeviceMemoryError(TinySnnError, MemoryError):
     """A network does not fit the free memory of the GPU."""
+
+
+class StudyError(TinySnnError, RuntimeError):
+    """A study cannot be opened, joined, read or written."""

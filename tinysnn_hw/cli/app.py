@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from tinysnn_hw.cli import cost, describe, evaluate, measure, quantize, trace, train, validate
+from tinysnn_hw.cli import (
+    cost,
+    describe,
+    evaluate,
+    explore,
+    measure,
+    quantize,
+    report,
+    select,
+    trace,
+    train,
+    validate,
+)
 from tinysnn_hw.version import NUMERIC_VERSION, __version__
 
 app = typer.Typer(
@@ -44,6 +56,9 @@ app.command("quantize")(quantize.quantize)
 app.command("trace")(trace.trace)
 app.command("cost")(cost.cost)
 app.command("measure")(measure.measure)
+app.command("explore")(explore.explore)
+app.command("select")(select.select)
+app.command("report")(report.report)
 app.command("list")(describe.list_choices)
 app.command("show")(describe.show)
 

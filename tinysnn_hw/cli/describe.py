@@ -26,14 +26,16 @@ FORMAT_HELP = (
 
 @reporting_errors
 def list_choices(json: options.Json = False) -> None:
-    """List networks and their recipes, hardware, data sets, number formats, rounding and overflow modes."""
+    """List networks and recipes, hardware, search spaces, data sets, number formats, rounding and overflow modes."""
     from tinysnn_hw.data.sources import SOURCES, BundledSource
     from tinysnn_hw.fixed import Overflow, Rounding
     from tinysnn_hw.spec import REGISTERS, list_hardware, load_hardware
     from tinysnn_hw.spec.describe import summarize_networks
+    from tinysnn_hw.spec.space_load import list_spaces, load_space
 
     networks = summarize_networks()
     chips = [load_hardware(name) for name in list_hardware()]
+    spaces = [load_space(name) for name in list_spaces()]
     data = {
         name: {
             "image_shape": list(source.image_shape),
@@ -55,6 +57,9 @@ def list_choices(json: options.Json = False) -> None:
                     for item in networks
                 },
                 "hardware": {chip.name: {"summary": chip.summary, "kind": chip.kind} for chip in chips},
+                "spaces": {
+                    space.name: {"summary": space.summary, "trials": space.n_trials} for space in spaces
+                },
                 "data": data,
                 "registers": list(REGISTERS),
                 "rounding": roundings,
@@ -77,6 +82,12 @@ def list_choices(json: options.Json = False) -> None:
                 for item in networks
             ],
             note="tinysnn show NAME lists every value; a .toml file of your own works in place of a name.",
+        ),
+        catalogue_table(
+            "Search spaces (tinysnn explore)",
+            ("name", "trials", "summary"),
+            [(space.name, f"{space.n_trials:,}", space.summary) for space in spaces],
+            note="A .toml file of your own works in place of a name.",
         ),
         catalogue_table(
             "Hardware (tinysnn cost --hardware)",
