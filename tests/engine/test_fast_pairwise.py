@@ -93,7 +93,7 @@ def test_shipped_recipes(name: str, recipe: str) -> None:
 def test_mnist(name: str, data_dir: Any) -> None:
     spec = load_network(name, recipe="mnist")
     assert (spec.network.inputs, spec.network.neurons) == (784, 400)
-    compared(spec, NARROW, load_dataset("mnist", data_dir).train_images[:40])
+    compared(spec, WIDE, load_dataset("mnist", data_dir).train_images[:40])
 
 
 @pytest.mark.parametrize("soft", [True, False])
