@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tinysnn_hw.data import load_dataset
     from tinysnn_hw.fixed import Format
     from tinysnn_hw.learning import evaluate, load_model, save_model, trace, train, validate
+    from tinysnn_hw.quantize import quantize
     from tinysnn_hw.spec import load_network
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "load_model",
     "load_network",
     "memory",
+    "quantize",
     "save_model",
     "trace",
     "train",
@@ -54,6 +56,7 @@ _LAZY = {
     "load_model": "tinysnn_hw.learning:load_model",
     "load_network": "tinysnn_hw.spec:load_network",
     "memory": "tinysnn_hw.cost:memory_footprint",
+    "quantize": "tinysnn_hw.quantize:quantize",
     "save_model": "tinysnn_hw.learning:save_model",
     "trace": "tinysnn_hw.learning:trace",
     "train": "tinysnn_hw.learning:train",

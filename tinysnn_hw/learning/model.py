@@ -65,6 +65,9 @@ class Model:
         Training speed, encoding included.
     kernel : str
     versions : dict of str to str
+    quantized : dict or None
+        How the model was quantized after training: ``source``, the configuration of the trained model,
+        ``registers``, ``rounding`` and ``seed``.  Its ``registers`` then hold what that cut of the words did.
     """
 
     network: NetworkSpec
@@ -83,6 +86,7 @@ class Model:
     images_per_s: float
     kernel: str
     versions: dict[str, str]
+    quantized: dict[str, Any] | None = None
 
     @property
     def state(self) -> NetworkState | FloatState:
@@ -93,7 +97,7 @@ class Model:
 
     def config(self) -> dict[str, Any]:
         """Return everything that decided the model's bits, as plain data."""
-        return {
+        config: dict[str, Any] = {
             "network": self.network.model_dump(mode="json"),
             "arithmetic": self.arithmetic,
             "seed": self.seed,
@@ -102,6 +106,7 @@ class Model:
             "digests": self.digests,
             "presentations": self.presentations,
         }
+        return config if self.quantized is None else {**config, "quantized": self.quantized}
 
 
 def versions() -> dict[str, str]:
@@ -270,6 +275,7 @@ def _rebuild(meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], origin: 
         images_per_s=float(meta["images_per_s"]),
         kernel=str(meta["kernel"]),
         versions=dict(meta["versions"]),
+        quantized=config.get("quantized"),
     )
     if model.arithmetic == "fixed":
         for name in _STATE:
