@@ -355,9 +355,10 @@ def draw(target: Path, table: Table, data: Sequence[str], chosen: argparse.Names
         axis.set_title(f"{network}, {name}", fontsize=10)
         axis.set_xlabel("bits of a weight")
         axis.set_ylabel(f"accuracy [%], {chosen.readout}")
-        top = max(values.mean() for place, by_seed in table.found.items() if place[0] == name
-                  for values in [np.array(list(by_seed.values()))])  # fmt: skip
-        axis.set_ylim(max(0.0, top - 12), top + 1)
+        means = [
+            np.mean(list(by_seed.values())) for place, by_seed in table.found.items() if place[0] == name
+        ]
+        axis.set_ylim(max(0.0, max(means) - 12.0), max(means) + 1.0)
     axes.flat[0].legend(fontsize=6, loc="lower left")
     figure.tight_layout()
     write_whole(target, lambda file: figure.savefig(file, dpi=150))
