@@ -52,6 +52,7 @@ SCHEMES = ("ptq", "in_place")
 ROUNDINGS = ("floor", "nearest", "stochastic")
 READOUTS = ("naive_bayes", "weighted_vote", "mean_rate")
 CONFIDENCE = 0.95
+NOTE = "`baseline` is tuned on held-out MNIST images; `sl-stdp` is our reading of Srinivasan et al. 2017."
 # Microseconds per image of one network with 400 neurons on one busy core, measured: only their ratios matter here.
 COSTS = {"train": 150.0, "show": 100.0, "train float64": 650.0, "show float64": 500.0}
 
@@ -286,6 +287,8 @@ def markdown(table: Table, data: Sequence[str], chosen: argparse.Namespace) -> s
     lines = [
         f"Accuracy [%], {chosen.readout}, N={chosen.neurons}, {spread} {chosen.seeds} seed(s); weights u0.b.",
         "",
+        NOTE,
+        "",
     ]
     head = ["network", "quantization", "rounding", "float64", *(f"{bits} bits" for bits in chosen.bits)]
     for name in data:
@@ -339,8 +342,10 @@ def draw(target: Path, table: Table, data: Sequence[str], chosen: argparse.Names
     for (name, network), axis in zip(itertools.product(data, ours), axes.flat, strict=True):
         for other in (*(one for one in BASELINES if one in chosen.networks), network):
             values = table.seeds(name, other, "float64")
-            colour = COLOURS.get(other, COLOURS[OURS]) if other in BASELINES else "black"
-            axis.axhline(values.mean(), color=colour, linestyle=":", label=f"{other} float64")
+            colour, label = (
+                (COLOURS[other], f"{other} float64") if other in BASELINES else ("black", "float64")
+            )
+            axis.axhline(values.mean(), color=colour, linestyle=":", label=label)
             if len(values) > 1:
                 half = interval(values)
                 axis.axhspan(values.mean() - half, values.mean() + half, color=colour, alpha=0.1)
