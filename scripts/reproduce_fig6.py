@@ -284,12 +284,10 @@ def text(values: np.ndarray) -> str:
 def markdown(table: Table, data: Sequence[str], chosen: argparse.Namespace) -> str:
     """Return the tables of accuracies and of differences."""
     spread = f"mean ± {CONFIDENCE:.0%} confidence interval (Student) of" if chosen.seeds > 1 else "of"
-    lines = [
-        f"Accuracy [%], {chosen.readout}, N={chosen.neurons}, {spread} {chosen.seeds} seed(s); weights u0.b.",
-        "",
-        NOTE,
-        "",
-    ]
+    what = (
+        f"Accuracy [%], {chosen.readout}, N={chosen.neurons}, {spread} {chosen.seeds} seed(s); weights u0.b."
+    )
+    lines = [what, "", NOTE, ""]
     head = ["network", "quantization", "rounding", "float64", *(f"{bits} bits" for bits in chosen.bits)]
     for name in data:
         lines += [f"{name}:", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
@@ -360,10 +358,8 @@ def draw(target: Path, table: Table, data: Sequence[str], chosen: argparse.Names
         axis.set_title(f"{network}, {name}", fontsize=10)
         axis.set_xlabel("bits of a weight")
         axis.set_ylabel(f"accuracy [%], {chosen.readout}")
-        means = [
-            np.mean(list(by_seed.values())) for place, by_seed in table.found.items() if place[0] == name
-        ]
-        axis.set_ylim(max(0.0, max(means) - 12.0), max(means) + 1.0)
+        top = max(np.mean(list(found.values())) for place, found in table.found.items() if place[0] == name)
+        axis.set_ylim(max(0.0, top - 12.0), top + 1.0)
     axes.flat[0].legend(fontsize=6, loc="lower left")
     figure.tight_layout()
     write_whole(target, lambda file: figure.savefig(file, dpi=150))
