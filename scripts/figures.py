@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 PRECISIONS = (16, 14, 12, 10, 8, 6, 4)
 BASELINES = ("baseline", "sl-stdp")
@@ -28,7 +29,7 @@ def arguments(
     return parser.parse_args()
 
 
-def write_whole(target: Path, write: Callable[[Path], None]) -> None:
+def write_whole(target: Path, write: Callable[[Path], object], *, quiet: bool = False) -> None:
     """Write a file under another name and rename it when it is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix)
@@ -39,7 +40,8 @@ def write_whole(target: Path, write: Callable[[Path], None]) -> None:
         Path(name).replace(target)
     finally:
         Path(name).unlink(missing_ok=True)
-    print(f"written: {target}", file=sys.stderr)
+    if not quiet:
+        print(f"written: {target}", file=sys.stderr)
 
 
 def write_csv(target: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -52,18 +54,26 @@ def write_csv(target: Path, rows: Sequence[Mapping[str, object]]) -> None:
     write_whole(target, write)
 
 
-def draw_bars(
-    target: Path, title: str, unit: str, panels: Mapping[str, Sequence[tuple[str, str, float]]]
-) -> None:
-    """Draw one panel of bars per entry: (network, label, height)."""
+def pyplot_or_none() -> Any:
+    """Return matplotlib's pyplot, drawing to files; None, said on stderr, where it is not installed."""
     try:
         import matplotlib
     except ImportError:
         print("no PNG: matplotlib is not installed; pip install 'tinysnn-hw[figures]'", file=sys.stderr)
-        return
+        return None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    return pyplot
+
+
+def draw_bars(
+    target: Path, title: str, unit: str, panels: Mapping[str, Sequence[tuple[str, str, float]]]
+) -> None:
+    """Draw one panel of bars per entry: (network, label, height)."""
+    pyplot = pyplot_or_none()
+    if pyplot is None:
+        return
     rows = -(-len(panels) // 2)
     figure, axes = pyplot.subplots(rows, 2, figsize=(11, 3.6 * rows), squeeze=False)
     for axis, (name, bars) in zip(axes.flat, panels.items(), strict=True):
