@@ -1,4 +1,4 @@
-"""Figures; they need matplotlib, which the extra ``plot`` installs."""
+"""Figures; they need matplotlib, which the extra ``figures`` installs."""
 
 from __future__ import annotations
 
