@@ -172,7 +172,8 @@ class DaskExecutor(Executor):
         if not self._running:
             return []
         try:
-            self._distributed.wait(list(self._running), timeout=timeout_s, return_when=FIRST_COMPLETED)
+            with self._client.as_current():
+                self._distributed.wait(list(self._running), timeout=timeout_s, return_when=FIRST_COMPLETED)
         except TimeoutError:
             return []
         found = []
