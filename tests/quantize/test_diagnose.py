@@ -64,6 +64,13 @@ def test_updates_below_one_lsb_are_lost(few):
     assert "updates_lost" not in diagnosed(trained(few, "u0.3", "stochastic"), few).codes
 
 
+def test_initial_weights_below_one_lsb(few):
+    """Draws from [0, 0.6) on a grid of 0.5 leave 0 alone; on a grid of 0.25 they leave 0 and 0.25."""
+    dead = trained(few, "u0.1", "nearest")
+    assert not dead.weight.any() and "initial_weights_vanish" in diagnosed(dead, few).codes
+    assert "initial_weights_vanish" not in diagnosed(trained(few, "u0.2", "nearest"), few).codes
+
+
 def test_saturations_are_those_of_the_training(few):
     model = trained(few, **{"neuron.v_floor": None, "formats.v_mem.format": "s7.4", "neuron.v_th_cap": 40.0})
     seen = model.registers["v_mem"]

@@ -32,8 +32,9 @@ class Finding:
     Attributes
     ----------
     code : str
-        ``saturated``, ``updates_lost``, ``negative_updates_inflated``, ``weights_at_zero``, ``silent_neurons``,
-        ``unreachable_thresholds``, ``theta_never_rises``, ``theta_never_falls`` or ``theta_falls_too_fast``.
+        ``saturated``, ``updates_lost``, ``negative_updates_inflated``, ``initial_weights_vanish``, ``weights_at_zero``,
+        ``silent_neurons``, ``unreachable_thresholds``, ``theta_never_rises``, ``theta_never_falls`` or
+        ``theta_falls_too_fast``.
     register : str
     text : str
         What it is and what helps.
@@ -202,6 +203,16 @@ def _updates(lowered: Lowered, updates: Mapping[str, UpdateCounts], zero: float)
                 "below_lsb_share": small,
                 "zero_weights": zero,
             },
+        )
+    syn, high = lowered.params.syn, lowered.spec.learning.w_init_high
+    if updates and syn.w_init_low == 0 and syn.w_init_span == 1:
+        yield Finding(
+            code="initial_weights_vanish",
+            register="weight",
+            text=f"Every initial weight is 0: w_init_high = {high:g} leaves no other value in {weight.format} (LSB "
+            f"{weight.format.lsb:g}), so no neuron ever fires or learns. Raise w_init_high or give the weights more "
+            "fraction bits.",
+            values={"w_init_high": high, "lsb": weight.format.lsb},
         )
     if zero > MANY:
         yield Finding(
