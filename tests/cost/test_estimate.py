@@ -248,7 +248,8 @@ def test_assumed_activity_of_pair_wise_learning():
     found = assumed_activity(load_network("baseline"), images=10, input_spikes=1000, output_spikes=20)
     assert (found.inhibitory_spikes, found.updates) == (200, 200)
     assert found.depressions == 10 * 1000 * 400  # every event its whole row
-    gated = assumed_activity(load_network("sl-stdp"), images=10, input_spikes=1000, output_spikes=20)
+    twice = load_network("sl-stdp", settings={"learning.n_essential": 2})
+    gated = assumed_activity(twice, images=10, input_spikes=1000, output_spikes=20)
     assert gated.depressions == 10 * 1000 * 10  # at most 10 neurons fire twice
 
 
