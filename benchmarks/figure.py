@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness import Row, number
 from matplotlib.figure import Figure
+from networks import DEFAULT_ENCODER
 
 OURS, PEER, LIMIT = "#0b6e99", "#b9b9b9", "#c0392b"
 SETTING = "350/63.75"
@@ -61,7 +62,8 @@ def limit_panel(axes, rows: Sequence[Row]) -> None:
                     continue
                 found = [
                     row for row in rows
-                    if (row.section, row.subject, row.what) == (section, network, what) and row.sample and row.size
+                    if (row.section, row.subject, row.what, row.encoder) == (section, network, what, DEFAULT_ENCODER)
+                    and row.sample and row.size
                 ]  # fmt: skip
                 label = f"limit ({network}), {phase}" if section == "limit" else f"{network}, {phase}"
                 axes.plot(
