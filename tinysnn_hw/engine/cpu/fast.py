@@ -31,7 +31,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
 )
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
-from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, count_saturations, lif_pass
+from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, integrate_counting, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
 from tinysnn_hw.engine.cpu.leak import leak_scalars
 from tinysnn_hw.engine.cpu.plan import NOISE_THRESHOLDS, LanePlan
@@ -56,7 +56,7 @@ class Scratch(NamedTuple):
     th_lane: NDArray[Any]
     """Thresholds on that grid."""
     peak: NDArray[Any]
-    noise: NDArray[Any] | None
+    noise: NDArray[Any] | tuple[()] | None
     n_post: NDArray[np.int32]
     n_window: NDArray[np.int32]
     learned: NDArray[np.bool_]
@@ -70,10 +70,13 @@ class Scratch(NamedTuple):
     """[2, n_steps]: the neurons that fired in this image, and when."""
 
 
-def make_noise(p: Params, plan: LanePlan, lanes: int) -> NDArray[Any] | None:
-    """Return what a pass reads per neuron before it cuts; stochastic rounding fills it anew in each step."""
+def make_noise(p: Params, plan: LanePlan, lanes: int) -> NDArray[Any] | tuple[()] | None:
+    """Return what a pass reads per neuron before it cuts; stochastic rounding fills it anew in each step.
+
+    Without a cut it is nothing but a type, that the kind of leak is told by: `integrate.leak_kind`.
+    """
     if plan.noise is None:
-        return None
+        return () if p.mem.leak == P.LEAK_NONE else None
     noise = aligned_zeros(lanes, plan.noise)
     noise[:] = NOISE_THRESHOLDS[Rounding(p.mem.v_rounding)] if plan.noise == np.uint16 else 0
     return noise
@@ -139,7 +142,7 @@ def draw_noise(mem, key, noise):
 
 @overload(draw_noise)
 def _overload_draw_noise(mem, key, noise):
-    if isinstance(noise, types.NoneType):
+    if isinstance(noise, types.NoneType | types.BaseTuple):
         return lambda mem, key, noise: None
 
     def fill(mem, key, noise):
@@ -156,7 +159,7 @@ def _overload_draw_noise(mem, key, noise):
 @njit(cache=True)
 def peak_v_mem(mem, accumulated, bias):
     """Return the `v_mem` written for an accumulator; with a deterministic rounding it never falls as that rises."""
-    shift, a = mem.v_shift, accumulated
+    shift, a = mem.v_shift, min(accumulated, mem.acc_max)
     if mem.leak == P.LEAK_SHIFT:
         a = a - (a >> mem.leak_shift)
     elif mem.leak == P.LEAK_MULTIPLY:
@@ -250,13 +253,14 @@ def run_images(
                 weights.row_step, weights.sum_shift, leak,
             )  # fmt: skip
             if outcome & SUSPICIOUS:
-                n_high += count_saturations(
+                n_high += integrate_counting(
                     v, noise, weights.rows, inputs, now, begin, end, weights.block_step, weights.row_step,
                     weights.sum_shift, leak,
                 )  # fmt: skip
             if stochastic:
                 highest = max(highest, largest(v, now))
-            park(winners, first_held, n_fired, v, now, lane_min)
+            for k in range(first_held, n_fired):
+                v[now, winners[0, k]] = lane_min
             winner = np.int64(-1)
             if outcome & CROSSED:
                 winner = (

@@ -24,7 +24,7 @@ from tinysnn_hw.engine.cpu.fast import (
 from tinysnn_hw.engine.cpu.fast_learning import forget_thresholds
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.generic_learning import spike_theta
-from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, count_saturations, lif_pass
+from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, integrate_counting, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
 from tinysnn_hw.engine.cpu.leak import leak_scalars
 from tinysnn_hw.engine.cpu.pairwise_learning import (
@@ -222,7 +222,7 @@ def run_images(
                 weights.row_step, weights.sum_shift, leak,
             )  # fmt: skip
             if outcome & SUSPICIOUS:
-                n_high += count_saturations(
+                n_high += integrate_counting(
                     v, noise, weights.rows, inputs, now, arrived, last, weights.block_step, weights.row_step,
                     weights.sum_shift, leak,
                 )  # fmt: skip

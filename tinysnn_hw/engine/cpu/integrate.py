@@ -20,7 +20,7 @@ from tinysnn_hw.engine.cpu.lanes import (
     register_bytes,
     when,
 )
-from tinysnn_hw.engine.cpu.leak import LEAK_SCALARS, GeneralLeak, MultiplyLeak, ShiftLeak
+from tinysnn_hw.engine.cpu.leak import LEAK_SCALARS, GeneralLeak, MultiplyLeak, NoLeak, ShiftLeak
 
 CROSSED, SUSPICIOUS = 1, 2
 """Bits of what `lif_pass` returns."""
@@ -128,14 +128,13 @@ class _Pass:
         return [self.builder.add(first, I64(k * self.lanes.count)) for k in range(len(sums))]
 
     def integrate(self, first, sums, carried):
-        """Emit add, leak, cut, compare and store of the vectors that start at neuron ``first``."""
+        """Emit add, leak, cut, compare and store of the vectors that start at neuron ``first``; see `leak.apply`."""
         lanes, arg = self.lanes, self.arg
         margin, highest = carried
         at = self.places(first, sums)
         accumulated = []
         for place, total in zip(at, sums, strict=True):
-            added = lanes.add_saturated(lanes.load(arg["old"], place, lanes.bits), total)
-            accumulated.append(lanes.call("smin", added, self.leak.top))
+            accumulated.append(lanes.add_saturated(lanes.load(arg["old"], place, lanes.bits), total))
             highest = lanes.call("smax", highest, accumulated[-1])
         for place, value in zip(at, self.leak.apply(at, accumulated), strict=True):
             threshold = lanes.load(arg["v_th"], place, lanes.bits)
@@ -143,12 +142,14 @@ class _Pass:
             lanes.store(value, arg["v"], place)
         return [margin, highest]
 
-    def count_over(self, first, sums, carried):
-        """Emit the count of writes that left the range, of the vectors that start at neuron ``first``."""
+    def integrate_counting(self, first, sums, carried):
+        """Emit the same for steps in which something may saturate, and the count of writes that left their range."""
         (count,) = carried
         for place, total in zip(self.places(first, sums), sums, strict=True):
             old = self.lanes.load(self.arg["old"], place, self.lanes.bits)
-            count = self.builder.add(count, self.leak.count_over(old, total, place))
+            value, over = self.leak.apply_counting(place, old, total)
+            self.lanes.store(value, self.arg["v"], place)
+            count = self.builder.add(count, over)
         return [count]
 
 
@@ -162,16 +163,18 @@ def _group_sizes(lane_bits, vector_registers_bytes):
 def leak_kind(noise):
     """Return the kind of leak a kernel is compiled with, told by the Numba type of ``noise``.
 
-    None: no cut, shift leak or none.  uint16 per neuron: multiply leak without a cut; what its rounding adds.
-    int32 per neuron: anything; random bits added before the cut.
+    An empty tuple: neither leak nor cut.  None: shift leak without a cut.  uint16 per neuron: multiply leak without a
+    cut; what its rounding adds.  int32 per neuron: anything; random bits added before the cut.
     """
+    if isinstance(noise, types.BaseTuple):
+        return NoLeak
     if noise is types.none:
         return ShiftLeak
     return MultiplyLeak if noise.dtype is types.uint16 else GeneralLeak
 
 
 def _values(context, builder, names, kinds, args):
-    """Return the arguments by name: pointers of arrays, None for None, int64 as they are.
+    """Return the arguments by name: pointers of arrays, others as they are.
 
     ``v`` becomes its row ``now``, ``old`` its other one, and ``n_lanes`` their length; the scalars of ``leak`` get
     names of their own.
@@ -179,7 +182,7 @@ def _values(context, builder, names, kinds, args):
     values = {}
     for name, kind, value in zip(names, kinds, args, strict=True):
         array = context.make_array(kind)(context, builder, value) if isinstance(kind, types.Array) else None
-        values[name] = None if kind is types.none else value if array is None else array.data
+        values[name] = value if array is None else array.data
         if name == "v":
             values["n_lanes"] = builder.lshr(array.nitems, I64(1))
     values |= zip(LEAK_SCALARS, cgutils.unpack_tuple(builder, values["leak"]), strict=True)
@@ -198,11 +201,11 @@ def lif_pass(
 
     ``v[2, n_lanes]``: `v_mem` in lanes of int16 or int32 on the accumulator grid, whole half blocks; row ``now`` is
     written, the other one holds the values before; ``v_th``: thresholds alike; ``peak``: running largest accumulator
-    before the leak, one vector of lanes; ``noise``: see `leak_kind`; ``rows``: weights of uint8 or uint16 in the
-    layout of `tinysnn_hw.engine.cpu.storage`, with its steps; ``inputs[begin:end]``: the step's events;
+    before it saturates and leaks, one vector of lanes; ``noise``: see `leak_kind`; ``rows``: weights of uint8 or
+    uint16 in the layout of `tinysnn_hw.engine.cpu.storage`, with its steps; ``inputs[begin:end]``: the step's events;
     ``leak``: `leak_scalars`.
-    Returns the bits `CROSSED`, if some neuron is at or over its threshold, and `SUSPICIOUS`, if some write may have
-    left the range; then `count_saturations` knows.
+    Returns the bits `CROSSED`, if some neuron may be at or over its threshold, and `SUSPICIOUS`, if some write may
+    have left the range; then row ``now`` is right only after `integrate_counting`.
     """
     names = ("v", "v_th", "peak", "noise", *_SUMS, "leak")
     kinds = (v, v_th, peak, noise, rows, inputs, *(types.int64,) * 6, _LEAK)
@@ -215,9 +218,10 @@ def lif_pass(
         margin, highest = emitted.over_blocks(sizes, [lowest, lowest], emitted.integrate)
         so_far = lanes.load(values["peak"], I64(0), lanes.bits)
         lanes.store(lanes.call("smax", so_far, highest), values["peak"], I64(0))
-        crossed = any_lane(lanes, builder.icmp_signed(">=", margin, emitted.zero))
         limit = lanes.splat(emitted.leak.first_suspicious())
         suspicious = any_lane(lanes, builder.icmp_signed(">=", highest, limit))
+        crossed = any_lane(lanes, builder.icmp_signed(">=", margin, ir.Constant(lanes.type, None)))
+        crossed = builder.or_(crossed, suspicious)
         flags = (builder.zext(flag, I64) for flag in (crossed, suspicious))
         return builder.add(next(flags), builder.shl(next(flags), I64(1)))
 
@@ -225,16 +229,19 @@ def lif_pass(
 
 
 @intrinsic
-def count_saturations(
+def integrate_counting(
     typingctx, v, noise, rows, inputs, now, begin, end, block_step, row_step, sum_shift, leak,
 ):  # fmt: skip
-    """Return how many neurons' `v_mem` left its range at the high end in a step; arguments as in `lif_pass`."""
+    """Integrate a step again, saturating, and return how many writes left the range of `v_mem` at the high end.
+
+    Arguments as in `lif_pass`.
+    """
     names = ("v", "noise", *_SUMS, "leak")
     kinds = (v, noise, rows, inputs, *(types.int64,) * 6, _LEAK)
 
     def codegen(context, builder, signature, args):
         emitted = _Pass(builder, v, _values(context, builder, names, signature.args, args), leak_kind(noise))
-        (count,) = emitted.over_blocks([1], [I64(0)], emitted.count_over)
+        (count,) = emitted.over_blocks([1], [I64(0)], emitted.integrate_counting)
         return count
 
     return types.int64(*kinds), codegen

@@ -1,7 +1,11 @@
 """Leak of the accumulator and its cut to `v_mem`, in lanes (docs/numerics.md, section 6, step 2).
 
-Three kinds, one of which a kernel is compiled with.  The two plain ones serve networks whose `v_mem` lies on the
+Four kinds, one of which a kernel is compiled with.  The three plain ones serve networks whose `v_mem` lies on the
 accumulator grid already, so that nothing is cut but the product of the multiply leak.
+
+Each has two ways.  ``apply`` takes accumulators that nothing has saturated and is right for those below
+``first_suspicious``.  ``apply_counting`` saturates, and counts what left its range; it repeats the steps in which an
+accumulator was suspicious.
 """
 
 from __future__ import annotations
@@ -33,18 +37,14 @@ def popcount(lanes, mask):
     return builder.zext(builder.ctpop(builder.bitcast(mask, ir.IntType(lanes.count))), I64)
 
 
-class ShiftLeak:
-    """Leak ``a - (a >> leak_shift)`` or none, without a cut."""
+class NoLeak:
+    """The accumulator as it is, which also is the base of the other plain kinds."""
 
     def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value | None) -> None:
         self.lanes = lanes
         self.arg = scalars
         self.noise = noise
         self.top = lanes.splat(scalars["acc_max"])
-        builder = lanes.builder
-        self.shift = lanes.splat(scalars["leak_shift"])
-        shifts = builder.icmp_signed("==", scalars["leak"], I64(P.LEAK_SHIFT))
-        self.mask = lanes.splat(builder.sext(shifts, I64))
 
     def first_suspicious(self):
         """Return the smallest accumulator that may have been cut."""
@@ -52,17 +52,30 @@ class ShiftLeak:
 
     def apply(self, at, accumulated):
         """Emit the leak; return the new lanes."""
-        builder = self.lanes.builder
-        return [builder.sub(a, builder.and_(builder.ashr(a, self.shift), self.mask)) for a in accumulated]
+        return accumulated
 
-    def count_over(self, old, total, at):
-        """Emit how many lanes of a vector left the range of the accumulator."""
+    def apply_counting(self, at, old, total):
+        """Emit the saturated sum of a vector and its leak; return the new lanes and how many left their range."""
         lanes = self.lanes
-        room = lanes.subtract_saturated(self.top, old)
-        return popcount(lanes, lanes.builder.icmp_signed(">", total, room))
+        over = lanes.builder.icmp_signed(">", total, lanes.subtract_saturated(self.top, old))
+        (new,) = self.apply([at], [lanes.call("smin", lanes.add_saturated(old, total), self.top)])
+        return new, popcount(lanes, over)
 
 
-class MultiplyLeak(ShiftLeak):
+class ShiftLeak(NoLeak):
+    """Leak ``a - (a >> leak_shift)``."""
+
+    def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value | None) -> None:
+        super().__init__(lanes, scalars, noise)
+        self.shift = lanes.splat(scalars["leak_shift"])
+
+    def apply(self, at, accumulated):
+        """Emit the leak; return the new lanes."""
+        builder = self.lanes.builder
+        return [builder.sub(a, builder.ashr(a, self.shift)) for a in accumulated]
+
+
+class MultiplyLeak(NoLeak):
     """Leak ``(a * leak_mul + r) >> 16``: ``r`` is 0 for floor, 2**15 for nearest, the random bits for stochastic.
 
     16-bit lanes compute with ``c = 65536 - leak_mul``: where ``a * c = high * 65536 + low``, the exact value is
@@ -100,15 +113,12 @@ class MultiplyLeak(ShiftLeak):
         return builder.add(builder.sub(a, high), more)
 
 
-class GeneralLeak:
+class GeneralLeak(NoLeak):
     """Any leak with any cut, chosen at run time."""
 
     def __init__(self, lanes: Lanes, scalars: dict[str, ir.Value], noise: ir.Value) -> None:
-        self.lanes = lanes
-        self.arg = scalars
-        self.noise = noise
+        super().__init__(lanes, scalars, noise)
         builder = lanes.builder
-        self.top = lanes.splat(scalars["acc_max"])
         self.v_top = lanes.splat(scalars["v_top"])
         self.leak_shift = lanes.splat(scalars["leak_shift"])
         self.leak_sub = lanes.splat(scalars["leak_sub"])
@@ -133,11 +143,15 @@ class GeneralLeak:
             builder.icmp_signed("<", beyond, self.arg["acc_max"]), beyond, self.arg["acc_max"]
         )
 
-    def apply(self, at, accumulated, over=None):
-        """Emit leak and cut; return the new lanes.
+    def apply(self, at, accumulated):
+        """Emit leak and cut; return the new lanes."""
+        return self._apply(at, accumulated, None)
 
-        With ``over``, one mask per vector of the accumulators that saturated, the masks of those whose write left
-        the range one way or the other replace its entries.
+    def _apply(self, at, accumulated, over):
+        """Emit leak and cut, saturated where ``over`` is given; return the new lanes.
+
+        ``over`` has one mask per vector of the accumulators that saturated; the masks of those whose write left the
+        range one way or the other replace its entries.
         """
         builder = self.lanes.builder
         names = ("none", "shift", "multiply", "subtract", "leaked", "cut", "written")
@@ -164,11 +178,12 @@ class GeneralLeak:
         ]
         builder.cbranch(builder.icmp_signed("==", self.arg["v_shift"], I64(0)), written, cut)
         builder.position_at_end(cut)
-        by_cut = [self._cut(*each) for each in zip(at, after_leak, strict=True)]
+        clip = over is not None
+        by_cut = [self._cut(*each, clip) for each in zip(at, after_leak, strict=True)]
         builder.branch(written)
         builder.position_at_end(multiplied)
         multiply = self._multiply_and_cut if self.lanes.bits == 16 else self._multiply_in_halves
-        by_mul = [multiply(*each) for each in zip(at, accumulated, strict=True)]
+        by_mul = [multiply(*each, clip) for each in zip(at, accumulated, strict=True)]
         builder.branch(written)
 
         builder.position_at_end(written)
@@ -176,27 +191,29 @@ class GeneralLeak:
             self._merge([(a, leaked), (c[0], cut), (m[0], multiplied)])
             for a, c, m in zip(after_leak, by_cut, by_mul, strict=True)
         ]
-        if over is not None:
+        if clip:
             never = ir.Constant(over[0].type, None)
             for k in range(len(over)):
                 rounded = self._merge([(never, leaked), (by_cut[k][1], cut), (by_mul[k][1], multiplied)])
                 over[k] = builder.or_(over[k], rounded)
         return new
 
-    def count_over(self, old, total, at):
-        """Emit how many lanes of a vector leave the range at their write."""
+    def apply_counting(self, at, old, total):
+        """Emit the saturated sum of a vector, its leak and cut; return the new lanes and how many left their range."""
         if self._counter is None:
             self._counter = self._make_counter()
         scalars = [self.arg[name] for name in LEAK_SCALARS]
-        return self.lanes.builder.call(self._counter, [old, total, at, self.noise, *scalars])
+        result = self.lanes.builder.call(self._counter, [old, total, at, self.noise, *scalars])
+        return (self.lanes.builder.extract_value(result, k) for k in range(2))
 
     def _make_counter(self):
-        """Return `count_over` as a function of its own: it is called rarely and would crowd the pass."""
+        """Return `apply_counting` as a function of its own: it is called rarely and would crowd the pass."""
         lanes, scalars = self.lanes, LEAK_SCALARS
         module = lanes.builder.module
         kinds = [lanes.type, lanes.type, I64, self.noise.type, *(I64 for _ in scalars)]
-        name = module.get_unique_name(f"count_over_{lanes.bits}")
-        function = ir.Function(module, ir.FunctionType(I64, kinds), name)
+        name = module.get_unique_name(f"apply_counting_{lanes.bits}")
+        result = ir.LiteralStructType([lanes.type, I64])
+        function = ir.Function(module, ir.FunctionType(result, kinds), name)
         function.linkage = "internal"
         function.attributes.add("noinline")
         function.attributes.add("cold")
@@ -205,8 +222,9 @@ class GeneralLeak:
         leak = GeneralLeak(Lanes(inner, lanes.bits), dict(zip(LEAK_SCALARS, values, strict=True)), noise)
         over = [inner.icmp_signed(">", total, leak.lanes.subtract_saturated(leak.top, old))]
         accumulated = leak.lanes.call("smin", leak.lanes.add_saturated(old, total), leak.top)
-        leak.apply([at], [accumulated], over)
-        inner.ret(popcount(leak.lanes, over[0]))
+        (new,) = leak._apply([at], [accumulated], over)
+        pair = inner.insert_value(ir.Constant(result, ir.Undefined), new, 0)
+        inner.ret(inner.insert_value(pair, popcount(leak.lanes, over[0]), 1))
         return function
 
     def _merge(self, incoming):
@@ -230,27 +248,27 @@ class GeneralLeak:
         total = builder.add(total, builder.and_(builder.ashr(value, shift), bias[2]))
         return builder.add(total, noise)
 
-    def _cut(self, at, a):
-        """Return the lanes cut to `v_mem`, back on the accumulator grid, and which rounded beyond it."""
+    def _cut(self, at, a, clip):
+        """Return the lanes cut to `v_mem`, back on the accumulator grid, and which rounded beyond its range."""
         builder, lanes = self.lanes.builder, self.lanes
         noise = lanes.load(self.noise, at, 32)
         noise = noise if lanes.bits == 32 else builder.trunc(noise, lanes.type)
         extra = self._bias(a, self.cut_shift, self.bias, noise)
         over = builder.icmp_signed(">", a, builder.sub(self.top, extra))
         kept = builder.and_(lanes.call("sadd.sat", a, extra), self.keep)
-        return lanes.call("smin", kept, self.v_top), over
+        return lanes.call("smin", kept, self.v_top) if clip else kept, over
 
-    def _multiply_and_cut(self, at, a):
+    def _multiply_and_cut(self, at, a, clip):
         builder, lanes = self.lanes.builder, self.lanes
         noise = lanes.load(self.noise, at, 32)
         product = builder.mul(builder.sext(a, lanes.wide), self.leak_mul)
         extra = self._bias(product, self.wide_shift, self.wide_bias, noise)
         raw = builder.ashr(builder.add(product, extra), self.wide_shift)
         over = builder.icmp_signed(">", raw, self.v_top_raw)
-        raw = builder.trunc(lanes.call("smin", raw, self.v_top_raw), lanes.type)
-        return builder.shl(raw, self.cut_shift), over
+        raw = lanes.call("smin", raw, self.v_top_raw) if clip else raw
+        return builder.shl(builder.trunc(raw, lanes.type), self.cut_shift), over
 
-    def _multiply_in_halves(self, at, a):
+    def _multiply_in_halves(self, at, a, clip):
         """Do the same in 32-bit lanes, which have no product of 64 bits: by the halves of ``a``.
 
         ``a * leak_mul = whole * 65536 + low`` with ``whole = (a >> 16) * leak_mul + ((a & 65535) * leak_mul >> 16)``;
@@ -269,4 +287,5 @@ class GeneralLeak:
         rounded = builder.add(builder.add(whole, builder.ashr(extra, sixteen)), builder.lshr(carry, sixteen))
         raw = builder.ashr(rounded, self.cut_shift)
         over = builder.icmp_signed(">", raw, self.v_top_raw)
-        return builder.shl(lanes.call("smin", raw, self.v_top_raw), self.cut_shift), over
+        raw = lanes.call("smin", raw, self.v_top_raw) if clip else raw
+        return builder.shl(raw, self.cut_shift), over
