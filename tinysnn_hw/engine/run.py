@@ -262,8 +262,7 @@ def schedule_pieces(
             f"n_presentations = {n_presentations}: training images {first} to {first + n_images - 1} need the length "
             f"of the whole training, at least {first + n_images}"
         )
-    pieces = len(lowered.eta)
-    return np.array([piece_of(first + i, n_presentations, pieces) for i in range(n_images)], np.int64)
+    return piece_of(first + np.arange(n_images), n_presentations, len(lowered.eta))
 
 
 def check_overflow(lowered: Lowered, stats: Int64Array) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.spec.network import LearningSpec, NetworkSpec
 
 _CONSTANT_BITS = 60
+_IntOrArray = TypeVar("_IntOrArray", int, NDArray[np.int64])
 
 
 def constant(value: float, frac_bits: int) -> int:
@@ -53,8 +58,8 @@ def require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: floa
         )
 
 
-def piece_of(presentation: int, n_presentations: int, n_pieces: int) -> int:
-    """Return the schedule piece of a training presentation: ``presentation * n_pieces // n_presentations``."""
+def piece_of(presentation: _IntOrArray, n_presentations: int, n_pieces: int) -> _IntOrArray:
+    """Return the schedule pieces of training presentations: ``presentation * n_pieces // n_presentations``."""
     return presentation * n_pieces // n_presentations
 
 

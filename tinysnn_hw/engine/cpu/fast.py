@@ -324,7 +324,9 @@ def run_images(
                             biases.weight,
                             stats,
                         )
-                        scatter(weights, j)
+                        # After the last step the column is written once, normalized.
+                        if t < p.n_steps - 1 or p.syn.weight_sum == 0:
+                            scatter(weights, j)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0

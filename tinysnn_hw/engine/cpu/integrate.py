@@ -78,9 +78,7 @@ class _Pass:
         row_step = builder.select(in_blocks, I64(width), self.arg["row_step"])
 
         def add_row(event, sums):
-            # An empty assembly statement keeps LLVM from unrolling a loop of a handful of rounds.
-            place = builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [event], side_effect=False)
-            source = builder.zext(builder.load(builder.gep(self.arg["inputs"], [place])), I64)
+            source = builder.zext(builder.load(builder.gep(self.arg["inputs"], [event])), I64)
             row = builder.mul(source, row_step)
             updated = []
             for k in range(0, n_vectors, 2 if paired else 1):
@@ -105,6 +103,7 @@ class _Pass:
             1,
             [ir.Constant(lanes.type, None)] * n_vectors,
             add_row,
+            opaque=True,
         )
         if paired:
             for k in range(0, n_vectors, 2):

@@ -96,23 +96,30 @@ def any_lane(lanes: Lanes, mask: ir.Value) -> ir.Value:
     return lanes.builder.icmp_unsigned("!=", lanes.builder.bitcast(mask, word), word(0))
 
 
-def counted_loop(builder, start, stop, step, carried, body):
-    """Emit ``k = start; while k + step <= stop: carried = body(k, carried); k += step``; return k and ``carried``."""
+def counted_loop(builder, start, stop, step, carried, body, *, opaque=False):
+    """Emit ``k = start; while k + step <= stop: carried = body(k, carried); k += step``; return k and ``carried``.
+
+    ``opaque`` keeps LLVM from unrolling it, which costs a loop of a handful of rounds more than it brings.
+    """
     entry = builder.block
     block, done = builder.append_basic_block("loop"), builder.append_basic_block("loop.done")
+    last_start = stop if step == 1 else builder.sub(stop, I64(step - 1))
 
-    def advance(k):
-        following = builder.add(k, I64(step))
-        builder.cbranch(builder.icmp_signed("<=", builder.add(following, I64(step)), stop), block, done)
-        return following
+    def more(k):
+        builder.cbranch(builder.icmp_signed("<", k, last_start), block, done)
 
-    builder.cbranch(builder.icmp_signed("<=", builder.add(start, I64(step)), stop), block, done)
+    more(start)
     builder.position_at_end(block)
     before = [start, *carried]
     phis = [builder.phi(value.type) for value in before]
-    after = body(phis[0], phis[1:])
+    k = phis[0]
+    if opaque:
+        k = builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [k], side_effect=False)
+    after = body(k, phis[1:])
     last = builder.block
-    after = [advance(phis[0]), *after]
+    following = builder.add(k, I64(step))
+    more(following)
+    after = [following, *after]
     for phi, first, following in zip(phis, before, after, strict=True):
         phi.add_incoming(first, entry)
         phi.add_incoming(following, last)
