@@ -55,7 +55,7 @@ def checked_reals(x: ArrayLike) -> NDArray[np.float64]:
 
 
 def checked_raw(raw: ArrayLike, fmt: Format) -> NDArray[Any]:
-    """Return raw integers in C order; raise `QuantizeError` unless each is one of the format."""
+    """Return raw integers in C order and native byte order; raise `QuantizeError` unless each is one of the format."""
     array = _as_array(raw, "raw")
     if array.size == 0:
         return array.astype(fmt.storage_dtype)
@@ -69,18 +69,19 @@ def checked_raw(raw: ArrayLike, fmt: Format) -> NDArray[Any]:
                 f"{element(array, int(outside.argmax()), 'raw')} is no raw value of {fmt}; "
                 f"allowed: {fmt.raw_min} to {fmt.raw_max}"
             )
-    return np.asarray(array, order="C")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
 def checked_out(out: NDArray[Any], shape: tuple[int, ...], fmt: Format) -> NDArray[Any]:
     """Return ``out`` if it can take raw integers of that shape, else raise `QuantizeError`."""
-    wanted = f"a writable array of shape {shape} and dtype {fmt.storage_dtype}"
+    dtype = fmt.storage_dtype
+    if isinstance(out, np.ndarray) and out.shape == shape and out.dtype == dtype and out.flags.writeable:
+        return out
+    wanted = f"a writable array of shape {shape} and dtype {dtype}"
     if not isinstance(out, np.ndarray):
         raise QuantizeError(f"out is of type {type(out).__name__}; it must be {wanted}")
-    if out.shape != shape or out.dtype != fmt.storage_dtype or not out.flags.writeable:
-        access = "" if out.flags.writeable else "read-only, "
-        raise QuantizeError(f"out is {access}of shape {out.shape} and dtype {out.dtype}; it must be {wanted}")
-    return out
+    access = "" if out.flags.writeable else "read-only, "
+    raise QuantizeError(f"out is {access}of shape {out.shape} and dtype {out.dtype}; it must be {wanted}")
 
 
 def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
