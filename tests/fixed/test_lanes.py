@@ -32,15 +32,14 @@ def compiled(kernel: Any, *arguments: Any) -> str:
 
 
 @x86_only
-@pytest.mark.parametrize("counted", [False, True])
-@pytest.mark.parametrize("random", [False, True])
-def test_reals_are_cut_in_vectors(random: bool, counted: bool) -> None:
-    counts = np.zeros(2, np.int64) if counted else None
-    words = np.empty(BLOCK, np.uint32) if random else None
-    arguments = (1.0, (-128.0, 127.0), 9.0, 2, None, words, 0, NO_WORDS, 32, counts)
-    assert re.search(
-        r"store <\d+ x i8>", compiled(kernels.cut_reals, np.zeros(8), np.zeros(8, np.int8), *arguments)
-    )
+@pytest.mark.parametrize("mode", Rounding)
+@pytest.mark.parametrize(("wraps", "counted"), [(False, False), (True, True)])
+def test_reals_are_cut_in_vectors(mode: Rounding, wraps: bool, counted: bool) -> None:
+    arguments = (1.0, (-128.0, 127.0), 256.0, 9.0, 0, NO_WORDS, 32, np.zeros(2, np.int64))
+    kernel = kernels.cutter_of_reals(int(mode), wraps, counted)
+    code = compiled(kernel, np.zeros(8), np.zeros(8, np.int8), *arguments)
+    assert re.search(r"store <\d+ x i8>", code)
+    assert not re.search(r"[us]itofp i\d+ %\S+ to double(?s:.*)store <\d+ x i8>", code)
 
 
 @x86_only

@@ -18,7 +18,7 @@ from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.lanes import cut_lanes
 from tinysnn_hw.fixed.lfsr import LFSR
 from tinysnn_hw.fixed.modes import Overflow, Rounding
-from tinysnn_hw.fixed.noise import BLOCK, NO_WORDS
+from tinysnn_hw.fixed.noise import NO_WORDS
 from tinysnn_hw.fixed.random import Purpose, prefix2
 from tinysnn_hw.fixed.ranges import RangeRecord
 
@@ -148,17 +148,16 @@ def quantize(
         values = _lift_tiny(values)
     ends = float(_lowest(fmt, overflow)), float(fmt.raw_max)
     limit = math.inf if allow_inf else sys.float_info.max
-    modulus = 2.0**fmt.width if overflow is Overflow.WRAP else None
-    noise = np.empty(BLOCK, np.uint32) if rounding is Rounding.STOCHASTIC else None
+    counted = stats or overflow is Overflow.ERROR
+    kernel = kernels.cutter_of_reals(int(rounding), overflow is Overflow.WRAP, counted)
     stored = flat.view(f"i{flat.itemsize}")  # the bits are the same, and so is the kernel
 
     def cut(n: int) -> tuple[int, int]:
         """Cut the first n values."""
-        counts = np.zeros(2, np.int64) if stats or overflow is Overflow.ERROR else None
-        modes = int(rounding), modulus, noise
-        if kernels.cut_reals(values[:n], stored, 2.0**fmt.frac_bits, ends, limit, *modes, *draws, counts):
+        counts = np.zeros(2, np.int64)
+        if kernel(values[:n], stored, 2.0**fmt.frac_bits, ends, 2.0**fmt.width, limit, *draws, counts):
             _refuse_not_finite(reals, allow_inf)
-        return (0, 0) if counts is None else (int(counts[0]), int(counts[1]))
+        return int(counts[0]), int(counts[1])
 
     below, above = cut(values.size)
     if overflow is Overflow.ERROR and below + above:

@@ -15,14 +15,16 @@ Reals are cut in float64 (IEEE 754, subnormals included), because each of these 
 4. With its random word given, every mode is monotone and keeps integers, so rounding and clamping to
    integers may change places.
 5. To wrap, ``floor(r / 2**w) * 2**w`` is subtracted: a scaling, a floor and a scaling, each exact, and a
-   difference that is an integer in ``[0, 2**w)``. What overflowed in step 1 is a multiple of ``2**w``, as is the power
-   of two that takes its place.
+   difference that is an integer in ``[0, 2**w)``. What overflowed in step 1 is a multiple of ``2**w``, as is the
+   largest float64, which takes its place.
 """
 
 # mypy: disable-error-code="call-arg, no-any-return, untyped-decorator"
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,15 +33,14 @@ from numpy.typing import NDArray
 
 from tinysnn_hw.fixed.noise import BLOCK, fill_noise
 from tinysnn_hw.fixed.scalar import NEAREST, NEAREST_AWAY, NEAREST_EVEN, STOCHASTIC, TO_ZERO
+from tinysnn_hw.fixed.words import as_real, logical_right
 
-__all__ = ["cut_reals", "round_real"]
+__all__ = ["cutter_of_reals", "round_real"]
 
 LOW_BITS = 1.5 * 2.0**52
 """Added to an integer float64 of size below ``2**51``, leaves its two's complement in the low 51 bits."""
 
 ALMOST_HALF = 0.5 - 2.0**-54
-
-HUGE = 2.0**1023
 
 
 @njit(cache=True)
@@ -65,7 +66,7 @@ def _round_real_at_random(y: float, word: np.uint32, unused_bits: np.uint32, ste
     """
     below = np.floor(y)
     fraction = np.floor(y * steps) - below * steps
-    return below + 1.0 if fraction + np.float64(np.uint32(word >> unused_bits)) >= steps else below
+    return below + 1.0 if fraction + as_real(logical_right(word, unused_bits)) >= steps else below
 
 
 @njit(cache=True)
@@ -86,76 +87,76 @@ def _to_bits(integer: float) -> np.int64:
     return np.float64(integer + LOW_BITS).view(np.int64)
 
 
-@njit(cache=True)
-def cut_reals(
-    x: NDArray[np.float64],
-    out: NDArray[Any],
-    scale: float,
-    ends: tuple[float, float],
-    limit: float,
-    rounding: int,
-    modulus: float | None,
-    noise: NDArray[np.uint32] | None,
-    prefix: int,
-    words: NDArray[np.uint32],
-    rand_bits: int,
-    counts: NDArray[np.int64] | None,
-) -> bool:
-    """Write the cut of ``x * scale``; tell whether a NaN or an ``|x| > limit`` was met.
+@cache
+def cutter_of_reals(rounding: int, wraps: bool, counted: bool) -> Callable[..., bool]:
+    """Return the kernel of one rounding mode, with or without `wrap` and counters.
 
-    What is None costs nothing: a kernel is compiled without it.
+    Each is compiled when first called: a loop over all modes would take longer to compile, and to run.
 
-    Parameters
-    ----------
-    ends : (float, float)
-        Ends of the range.
-    modulus : float or None
-        ``2**width`` if the mode is `wrap`.
-    noise : ndarray of uint32, shape (BLOCK,), or None
-        Room for random words, for `stochastic`.
-    prefix, words, rand_bits
-        As in `fill_noise`; the first ``rand_bits`` bits of a word are used.
-    counts : ndarray of int64, shape (2,), or None
-        The numbers below and above the range are added to it.
+    Returns
+    -------
+    cut : function
+        ``cut(x, out, scale, ends, modulus, limit, prefix, words, rand_bits, counts)`` writes the cut of ``x * scale``
+        to ``out`` and tells whether a NaN or an ``|x| > limit`` was met. ``ends`` of the range and ``modulus``,
+        ``2**width``, are float64. ``prefix, words`` are as in `fill_noise`; the first ``rand_bits`` bits of a word are
+        used. To `wrap`, ``limit`` is the largest float64. With ``counted`` the numbers below and above the range are
+        added to ``counts``, int64 of shape (2,).
     """
-    low, high = ends
-    refused = False
-    below = above = 0
-    unused_bits = np.uint32(32 - rand_bits)
-    steps = 2.0**rand_bits
-    fraction = 1.0 / steps
-    fine_scale, fine_low, fine_high = scale * steps, (low - 2.0) * steps, (high + 2.0) * steps
-    fine = fine_high - fine_low < 2.0**52
-    for first in range(0, x.size, BLOCK):
-        part, target = x[first : first + BLOCK], out[first : first + BLOCK]
-        if noise is not None:
-            fill_noise(prefix, words, first, noise)
-        for k in range(part.size):
-            value = part[k]
-            refused |= not (abs(value) <= limit)
-            if noise is None:
-                rounded = _round_real(value * scale, rounding)
-            elif modulus is None and fine:
-                y = value * fine_scale
-                y = y if y > fine_low else fine_low
-                y = y if y < fine_high else fine_high
-                rounded = np.floor((np.floor(y) + np.float64(np.uint32(noise[k] >> unused_bits))) * fraction)
-            else:
-                rounded = _round_real_at_random(value * scale, noise[k], unused_bits, steps)
-            if counts is not None:
-                below += rounded < low
-                above += rounded > high
-            if modulus is None:
-                fitted = rounded if rounded > low else low  # a NaN becomes low
-                fitted = fitted if fitted < high else high
-            else:
-                fitted = min(max(rounded, -HUGE), HUGE)
-                fitted = fitted - np.floor(fitted * (1.0 / modulus)) * modulus
-                fitted = fitted if fitted <= high else fitted - modulus
-            # A plain conversion to int64 is not a vector instruction before AVX-512, one to int32 has no room for 32
-            # unsigned bits.
-            target[k] = np.float64(fitted + LOW_BITS).view(np.int64)
-    if counts is not None:
-        counts[0] += below
-        counts[1] += above
-    return refused
+    stochastic = rounding == STOCHASTIC
+
+    def cut(
+        x: NDArray[np.float64],
+        out: NDArray[Any],
+        scale: float,
+        ends: tuple[float, float],
+        modulus: float,
+        limit: float,
+        prefix: int,
+        words: NDArray[np.uint32],
+        rand_bits: int,
+        counts: NDArray[np.int64],
+    ) -> bool:
+        low, high = ends
+        refused = below = above = 0
+        inverse = 1.0 / modulus
+        noise = np.empty(BLOCK if stochastic else 0, np.uint32)
+        unused_bits, steps = np.uint32(32 - rand_bits), 2.0**rand_bits
+        step = 1.0 / steps
+        fine_scale, fine_low, fine_high = scale * steps, (low - 2.0) * steps, (high + 2.0) * steps
+        fine = not wraps and fine_high - fine_low < 2.0**52
+        for first in range(0, x.size, BLOCK):
+            part, target = x[first : first + BLOCK], out[first : first + BLOCK]
+            if stochastic:
+                fill_noise(prefix, words, first, noise)
+            for k in range(part.size):
+                value = part[k]
+                refused += not (abs(value) <= limit)
+                if not stochastic:
+                    rounded = _round_real(value * scale, rounding)
+                elif fine:
+                    y = value * fine_scale
+                    y = y if y > fine_low else fine_low
+                    y = y if y < fine_high else fine_high
+                    rounded = np.floor((np.floor(y) + as_real(logical_right(noise[k], unused_bits))) * step)
+                else:
+                    rounded = _round_real_at_random(value * scale, noise[k], unused_bits, steps)
+                if counted:
+                    below += rounded < low
+                    above += rounded > high
+                if wraps:
+                    fitted = rounded if rounded > -limit else -limit
+                    fitted = fitted if fitted < limit else limit
+                    fitted = fitted - np.floor(fitted * inverse) * modulus
+                    fitted = fitted if fitted <= high else fitted - modulus
+                else:
+                    fitted = rounded if rounded > low else low  # a NaN becomes low
+                    fitted = fitted if fitted < high else high
+                # A plain conversion to int64 is not a vector instruction before AVX-512, one to int32 has no room for
+                # 32 unsigned bits.
+                target[k] = np.float64(fitted + LOW_BITS).view(np.int64)
+        if counted:
+            counts[0] += below
+            counts[1] += above
+        return refused > 0
+
+    return njit(cache=True)(cut)

@@ -102,9 +102,9 @@ def _plan(
 ) -> _Plan:
     """Choose the narrowest lanes that do.
 
-    They have the bits of the source and more bits than are shifted. A shift to the left, and `wrap`, may use all bits of
-    the result; so their lanes have the bits that ``out`` has, and where the smallest and largest result are looked for,
-    a sign and room for it. Lanes of 8 bits cannot count to `BLOCK`.
+    They have the bits of the source and more bits than are shifted. A shift to the left, and `wrap`, may use all bits
+    of the result; so their lanes have the bits that ``out`` has, and where the smallest and largest result are looked
+    for, a sign and room for it. Lanes of 8 bits cannot count to `BLOCK`.
     """
     wraps = overflow is Overflow.WRAP
     bits, signed = max(source.width, abs(shift) + 1, 16 if counted else 8), source.signed

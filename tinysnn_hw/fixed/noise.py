@@ -1,7 +1,7 @@
 """Random words by the block, for stochastic rounding in vector lanes.
 
-`random.chain` of a prefix and an index, which is what every word here is, costs four steps of which two can be shared or
-spared: the first depends on the upper half of the index alone, the last changes the lower half of the word alone.
+Every word here is `random.chain` of a prefix and an index. Of its steps, the first is the same for a whole block but
+for the index itself, and the last changes only the lower half of a word.
 """
 
 # mypy: disable-error-code="call-arg, no-any-return, untyped-decorator"
@@ -69,7 +69,8 @@ def _fill_noise(prefix, words, first, noise):  # type: ignore[no-untyped-def]
             _draw_words(prefix, first, noise)
             return
         part = words[first : first + noise.size]
-        noise[: part.size] = part
+        for k in range(part.size):  # an assignment of arrays takes Numba seconds to compile
+            noise[k] = part[k]
 
     def doubled(prefix, words, first, noise):  # type: ignore[no-untyped-def]
         narrower = np.empty(noise.size, np.uint32)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from numba import types
 from numba.extending import intrinsic
 
 __all__ = [
-    "add", "arithmetic_right", "as_word", "both", "differing", "either", "larger", "left", "less", "logical_right",
-    "multiply", "sign_bits", "smaller", "subtract",
+    "add", "arithmetic_right", "as_real", "as_word", "both", "differing", "either", "larger", "left", "less",
+    "logical_right", "multiply", "sign_bits", "smaller", "subtract",
 ]  # fmt: skip
 
 
@@ -50,6 +51,17 @@ less = _binary(lambda llvm, signed, a, b: llvm.zext(_ordered(llvm, signed, "<", 
 def as_word(typingctx, value, like):  # type: ignore[no-untyped-def]
     """Return an integer in the type of ``like``: its low bits, or extended by its own sign."""
     return like(value, like), lambda context, builder, _, args: context.cast(builder, args[0], value, like)
+
+
+@intrinsic
+def as_real(typingctx, word):  # type: ignore[no-untyped-def]
+    """Return a word as float64; exact up to 32 bits, which Numba would widen to 64 and so keep from vectors."""
+
+    def build(context, builder, _, args):  # type: ignore[no-untyped-def]
+        real = context.get_value_type(types.float64)
+        return (builder.sitofp if word.signed else builder.uitofp)(args[0], real)
+
+    return types.float64(word), build
 
 
 @intrinsic
