@@ -5,7 +5,7 @@ with ``whole = n >> shift`` and ``rest = n & (2**shift - 1)`` the result is ``wh
 ``extra`` is at most ``2**shift - 1``. That is `scalar.round_shift`, as ``n`` is ``(whole << shift) + rest``.
 """
 
-# mypy: disable-error-code="call-arg, no-any-return, untyped-decorator"
+# mypy: disable-error-code="arg-type, call-arg, no-any-return, untyped-decorator, var-annotated"
 
 from __future__ import annotations
 

@@ -46,8 +46,9 @@ class _Mode(IntEnum):
         """
         if isinstance(text, cls):
             return text
-        if isinstance(text, str) and (mode := _names(cls).get(_plain(text))) is not None:
-            return mode
+        named: Self | None = _names(cls).get(_plain(text)) if isinstance(text, str) else None
+        if named is not None:
+            return named
         kind = cls.__name__.lower()
         allowed = ", ".join(mode.text for mode in cls)
         if not isinstance(text, str):

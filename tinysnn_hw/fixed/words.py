@@ -23,7 +23,7 @@ def _binary(build: Callable[[Any, bool, Any, Any], Any]) -> Any:
     """Return a function of two words; ``build`` gets the LLVM builder, whether words are signed, and both."""
 
     @intrinsic
-    def function(typingctx, a, b):  # type: ignore[no-untyped-def]
+    def function(typingctx, a, b):
         return a(a, a), lambda _, builder, __, args: build(builder, a.signed, *args)
 
     return function
@@ -48,16 +48,16 @@ less = _binary(lambda llvm, signed, a, b: llvm.zext(_ordered(llvm, signed, "<", 
 
 
 @intrinsic
-def as_word(typingctx, value, like):  # type: ignore[no-untyped-def]
+def as_word(typingctx, value, like):
     """Return an integer in the type of ``like``: its low bits, or extended by its own sign."""
     return like(value, like), lambda context, builder, _, args: context.cast(builder, args[0], value, like)
 
 
 @intrinsic
-def as_real(typingctx, word):  # type: ignore[no-untyped-def]
+def as_real(typingctx, word):
     """Return a word as float64; exact up to 32 bits, which Numba would widen to 64 and so keep from vectors."""
 
-    def build(context, builder, _, args):  # type: ignore[no-untyped-def]
+    def build(context, builder, _, args):
         real = context.get_value_type(types.float64)
         return (builder.sitofp if word.signed else builder.uitofp)(args[0], real)
 
@@ -65,10 +65,10 @@ def as_real(typingctx, word):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def sign_bits(typingctx, word):  # type: ignore[no-untyped-def]
+def sign_bits(typingctx, word):
     """Return a word of ones if ``word`` is negative, else 0."""
 
-    def build(context, builder, _, args):  # type: ignore[no-untyped-def]
+    def build(context, builder, _, args):
         if not word.signed:
             return context.get_constant(word, 0)
         return builder.ashr(args[0], context.get_constant(word, word.bitwidth - 1))
