@@ -1,12 +1,12 @@
-"""Speed of turning float64 arrays into 8-bit numbers, side by side with a copy and with other libraries.
+"""Speed of cutting arrays in every mode and width, side by side with a copy and with other libraries.
 
     python benchmarks/quantize.py [--elements 1000000 10000000] [--rounds 7]
 
 Everything runs on one core. The rows take turns, so that a busy machine slows all alike; in its turn a row
 runs once unmeasured, to fill the caches with its own arrays, then three times. The table shows medians. The
-yardstick of a row is a copy of the array it reads: a million float64 elements and their copy stay in a large
-cache, ten million do not. Rounding is to nearest with ties upward, saturating, `s1.7`, unless a row says
-otherwise; what can be compared is first compared bit for bit. fxpmath is measured on the first 50,000 elements.
+yardstick of a row is a copy of the larger of the arrays it reads and writes: a million float64 elements and their
+copy stay in a large cache, ten million do not. Rounding is to nearest with ties upward, saturating, unless a row
+says otherwise; what can be compared is first compared bit for bit. fxpmath is measured on the first 50,000 elements.
 """
 
 from __future__ import annotations
@@ -20,12 +20,34 @@ from typing import Any
 import numpy as np
 from harness import REPEATS, Row, Sample, number, pin, table, take_turns
 
-from tinysnn_hw.fixed import dequantize, quantize, requantize
+from tinysnn_hw.fixed import Format, dequantize, quantize, requantize
 
 FORMAT, WIDE_FORMAT = "s1.7", "s4.12"
+COPIED = ("int8", "int16", "int32", "int64", "float64")
 SLOW_PART = 50_000
 CALLS = 3
 QUANTIZE, REQUANTIZE = f"quantize float64 to {FORMAT}", f"requantize {WIDE_FORMAT} to {FORMAT}"
+
+
+MODES = ("floor", "to_zero", "nearest_away", "nearest_even", "stochastic")
+OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    *((mode, {"rounding": mode}) for mode in MODES),
+    ("wrap", {"overflow": "wrap"}),
+    ("stochastic, wrap", {"rounding": "stochastic", "overflow": "wrap"}),
+    ("with counters", {"stats": True}),
+    ("stochastic, with counters", {"rounding": "stochastic", "stats": True}),
+)
+"""What is measured beside the usual modes, the slowest included."""
+
+WIDTHS = (
+    (Format.parse("s2.6"), Format.parse("s2.4")),
+    (Format.parse("s1.7"), Format.parse("s4.12")),
+    (Format.parse("s4.12"), Format.parse("s8.8")),
+    (Format.parse("s8.24"), Format.parse("s8.8")),
+    (Format.parse("s8.24"), Format.parse("s16.16")),
+    (Format(True, 36, 12), Format.parse("s20.8")),
+)
+"""From 8 to 8 bits, 8 to 16, 16 to 16, 32 to 16, 32 to 32 and from 48 bits in int64 to 28."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,9 @@ class Contestant:
     operation: str
     run: Callable[[], Any]
     n: int
-    compared: bool = True
+    copied: str = "float64"
+    """Data type of its yardstick."""
+    compared: bool = False
     """Its result must be that of tinysnn_hw, bit for bit."""
 
 
@@ -44,15 +68,37 @@ def own(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
     raw = np.empty(x.shape, np.int8)
     me, n = "tinysnn_hw", x.size
     return [
-        Contestant(me, QUANTIZE, lambda: quantize(x, FORMAT, out=raw), n),
-        Contestant(me, "  with a new array", lambda: quantize(x, FORMAT), n),
-        Contestant(me, "  nearest_even", lambda: quantize(x, FORMAT, "nearest_even", out=raw), n, False),
-        Contestant(me, "  with counters", lambda: quantize(x, FORMAT, stats=True, out=raw), n, False),
-        Contestant(me, "  wrap", lambda: quantize(x, FORMAT, overflow="wrap", out=raw), n, False),
-        Contestant(me, "  stochastic", lambda: quantize(x, FORMAT, "stochastic", out=raw), n, False),
-        Contestant(me, REQUANTIZE, lambda: requantize(wide, WIDE_FORMAT, FORMAT, out=raw), n),
-        Contestant(me, f"dequantize {WIDE_FORMAT}", lambda: dequantize(wide, WIDE_FORMAT), n, False),
-    ]
+        Contestant(me, QUANTIZE, lambda: quantize(x, FORMAT, out=raw), n, compared=True),
+        Contestant(me, "  with a new array", lambda: quantize(x, FORMAT), n, compared=True),
+        *(
+            Contestant(me, f"  {name}", lambda modes=modes: quantize(x, FORMAT, out=raw, **modes), n)
+            for name, modes in OTHERS
+        ),
+        Contestant(me, REQUANTIZE, lambda: requantize(wide, WIDE_FORMAT, FORMAT, out=raw), n, "int16", True),
+        *(
+            Contestant(
+                me, f"  {name}", lambda modes=modes: requantize(wide, WIDE_FORMAT, FORMAT, out=raw, **modes), n, "int16"
+            )
+            for name, modes in OTHERS
+        ),
+        *(way for pair in WIDTHS for way in own_widths(x, *pair)),
+        Contestant(me, f"dequantize {WIDE_FORMAT}", lambda: dequantize(wide, WIDE_FORMAT), n),
+    ]  # fmt: skip
+
+
+def own_widths(x: np.ndarray, wide: Format, narrow: Format) -> list[Contestant]:
+    """Return the ways from one format to another: nearest, and stochastic, which takes longest."""
+    source = np.clip(np.rint(x * (0.5 * wide.raw_max)), wide.raw_min, wide.raw_max).astype(wide.storage_dtype)
+    target = np.empty(x.shape, narrow.storage_dtype)
+    larger = max(source.dtype, target.dtype, key=lambda dtype: dtype.itemsize).name
+
+    def way(name: str, mode: str) -> Contestant:
+        return Contestant(
+            "tinysnn_hw", name, lambda: requantize(source, wide, narrow, mode, out=target), x.size, larger
+        )
+
+    name = f"requantize {wide} to {narrow} ({source.dtype} to {target.dtype})"
+    return [way(name, "nearest"), way("  stochastic", "stochastic")]
 
 
 def numpy_ways(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
@@ -82,9 +128,9 @@ def numpy_ways(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
         return raw
 
     return [
-        Contestant("NumPy, plain expression", QUANTIZE, expression, x.size),
-        Contestant("NumPy, arrays reused", QUANTIZE, in_place, x.size),
-        Contestant("NumPy, arrays reused", REQUANTIZE, narrow, x.size),
+        Contestant("NumPy, plain expression", QUANTIZE, expression, x.size, compared=True),
+        Contestant("NumPy, arrays reused", QUANTIZE, in_place, x.size, compared=True),
+        Contestant("NumPy, arrays reused", REQUANTIZE, narrow, x.size, "int16", True),
     ]
 
 
@@ -105,9 +151,9 @@ def apytypes_ways(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
         return stored.cast(1, 7, QuantizationMode.RND, OverflowMode.SAT)
 
     return [
-        Contestant("APyTypes", QUANTIZE, convert, x.size),
-        Contestant("APyTypes", "  from_float alone (ties away, wrap)", convert_alone, x.size, False),
-        Contestant("APyTypes", REQUANTIZE, narrow, x.size),
+        Contestant("APyTypes", QUANTIZE, convert, x.size, compared=True),
+        Contestant("APyTypes", "  from_float alone (ties away, wrap)", convert_alone, x.size),
+        Contestant("APyTypes", REQUANTIZE, narrow, x.size, "int16", True),
     ]
 
 
@@ -119,8 +165,8 @@ def fxpmath_ways(x: np.ndarray, wide: np.ndarray) -> list[Contestant]:
     stored = Fxp(dequantize(wide[:SLOW_PART], WIDE_FORMAT), signed=True, n_word=16, n_frac=12)
     narrowed = Fxp(None, **target)
     return [
-        Contestant("fxpmath", QUANTIZE, lambda: Fxp(part, **target), part.size),
-        Contestant("fxpmath", REQUANTIZE, lambda: stored.like(narrowed), part.size),
+        Contestant("fxpmath", QUANTIZE, lambda: Fxp(part, **target), part.size, compared=True),
+        Contestant("fxpmath", REQUANTIZE, lambda: stored.like(narrowed), part.size, "int16", True),
     ]
 
 
@@ -135,14 +181,13 @@ def array_rows(n_elements: int, rounds: int) -> list[Row]:
     # Multiples of 2**-20, so that APyTypes reads them exactly; a fifth saturates.
     x = np.round(np.random.default_rng(0).normal(0.0, 0.8, n_elements) * 2**20) / 2**20
     wide = quantize(x, WIDE_FORMAT)
-    yardsticks = {}
     ways = []
-    for source in (x, wide):
+    for name in COPIED:
+        source = np.ones(n_elements, name)
         twin = np.empty_like(source)
-        yardsticks[source.dtype] = f"copy of the {source.dtype} array"
         ways.append(
             Contestant(
-                "NumPy", yardsticks[source.dtype], lambda s=source, t=twin: np.copyto(t, s), x.size, False
+                "NumPy", f"copy of a {name} array", lambda s=source, t=twin: np.copyto(t, s), n_elements, name
             )
         )
     ways += own(x, wide) + numpy_ways(x, wide)
@@ -169,8 +214,7 @@ def array_rows(n_elements: int, rounds: int) -> list[Row]:
     speeds = [Sample(tuple(1e-6 * way.n / taken for taken in seconds[str(k)])) for k, way in enumerate(ways)]
     rows = []
     for way, speed in zip(ways, speeds, strict=True):
-        narrow = REQUANTIZE in way.operation or way.operation.startswith("dequantize")
-        copy = speeds[1] if narrow or way.operation.endswith("int16 array") else speeds[0]
+        copy = speeds[COPIED.index(way.copied)]
         name = way.library.split(",")[0]
         settings = f"{n_elements:,} elements" + (f", measured on {way.n:,}" if way.n != n_elements else "")
         settings += f"; {name} {versions[name]}" if name in versions else ""

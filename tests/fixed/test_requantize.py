@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,30 @@ def test_what_is_no_raw_value_is_refused(raw: Any, message: str) -> None:
         requantize(raw, "s1.7", "s1.3")
     with pytest.raises(QuantizeError, match=message):
         dequantize(raw, "s1.7")
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_the_ends_of_every_format_in_every_storage(dtype: str) -> None:
+    held = np.iinfo(dtype)
+    for width, signed in product((1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 53), (True, False)):
+        fmt = Format(signed, width, 0)
+        for n in {
+            fmt.raw_min - 1,
+            fmt.raw_min,
+            -1,
+            0,
+            fmt.raw_max,
+            fmt.raw_max + 1,
+            int(held.min),
+            int(held.max),
+        }:
+            if not held.min <= n <= held.max:
+                continue
+            if fmt.raw_min <= n <= fmt.raw_max:
+                assert dequantize(np.array([0, n], dtype), fmt).tolist() == [0, n]
+            else:
+                with pytest.raises(QuantizeError, match=rf"raw\[1\] = {n} is no raw value of"):
+                    dequantize(np.array([0, n], dtype), fmt)
 
 
 def test_negative_numbers_are_no_unsigned_raw_values() -> None:

@@ -15,8 +15,10 @@ from tinysnn_hw.errors import FixedPointOverflowError, FormatError, QuantizeErro
 from tinysnn_hw.fixed import kernels
 from tinysnn_hw.fixed.checks import checked_int, checked_out, checked_raw, checked_reals, element
 from tinysnn_hw.fixed.format import Format
+from tinysnn_hw.fixed.lanes import cut_lanes
 from tinysnn_hw.fixed.lfsr import LFSR
-from tinysnn_hw.fixed.modes import Overflow, Rounding, rounding_bias
+from tinysnn_hw.fixed.modes import Overflow, Rounding
+from tinysnn_hw.fixed.noise import NO_WORDS
 from tinysnn_hw.fixed.random import Purpose, prefix2
 from tinysnn_hw.fixed.ranges import RangeRecord
 
@@ -139,31 +141,32 @@ def quantize(
         raise QuantizeError(f"allow_inf needs a saturating overflow mode; this one is {overflow.text!r}")
     reals = checked_reals(x)
     raw, flat = _target(out, reals, fmt)
-    prefix, words, rand_bits = _draws(reals.size, rounding, seed, rand_bits, source)
+    draws = _draws(reals.size, rounding, seed, rand_bits, source)
 
     values = reals.reshape(-1)
     if fmt.frac_bits < 0:
         values = _lift_tiny(values)
-    scale = 2.0**fmt.frac_bits
-    low = float(-fmt.raw_max if fmt.signed and overflow is Overflow.SATURATE_SYMMETRIC else fmt.raw_min)
-    high = float(fmt.raw_max)
+    ends = float(_lowest(fmt, overflow)), float(fmt.raw_max)
     limit = math.inf if allow_inf else sys.float_info.max
-    below = above = 0
-    if overflow in _SATURATING and rounding is not Rounding.STOCHASTIC and not stats:
-        refused = kernels.saturate_reals(values, flat, scale, low, high, limit, int(rounding))
-    else:
+    counted = stats or overflow is Overflow.ERROR
+    kernel = kernels.cutter_of_reals(int(rounding), overflow is Overflow.WRAP, counted)
+    stored = flat.view(f"i{flat.itemsize}")  # the bits are the same, and so is the kernel
 
-        def cut(n: int) -> tuple[bool, int, int]:
-            """Cut the first n values."""
-            part, modes = values[:n], (int(rounding), int(overflow))
-            return kernels.cut_reals(part, flat, scale, low, high, limit, *modes, prefix, words, rand_bits)
+    def cut(n: int) -> tuple[int, int]:
+        """Cut the first n values."""
+        counts = np.zeros(2, np.int64)
+        if kernel(values[:n], stored, 2.0**fmt.frac_bits, ends, 2.0**fmt.width, limit, *draws, counts):
+            _refuse_not_finite(reals, allow_inf)
+        return int(counts[0]), int(counts[1])
 
-        refused, below, above = cut(values.size)
-    if refused:
-        _refuse_not_finite(reals, allow_inf)
+    below, above = cut(values.size)
     if overflow is Overflow.ERROR and below + above:
-        _refuse_overflow(reals, "x", fmt, lambda n: sum(cut(n)[1:]))
-    return _result(raw, flat, below, above, stats)
+        _refuse_overflow(reals, "x", fmt, lambda n: sum(cut(n)))
+    _hand_over(raw, flat)
+    if not stats:
+        return raw
+    extremes = (int(flat.min()), int(flat.max())) if flat.size else (None, None)
+    return raw, RangeRecord(below, above, *extremes)
 
 
 @overload
@@ -248,42 +251,26 @@ def requantize(
     rounding, overflow = Rounding.parse(rounding), Overflow.parse(overflow)
     source_raw = checked_raw(raw, fmt_from)
     target, flat = _target(out, source_raw, fmt_to)
-    prefix, words, rand_bits = _draws(source_raw.size, rounding, seed, rand_bits, source)
+    draws = _draws(source_raw.size, rounding, seed, rand_bits, source)
 
     values = source_raw.reshape(-1)
     shift = fmt_from.frac_bits - fmt_to.frac_bits
     if shift > _SHIFT_MAX:
         values = _squeeze(values, shift - _SHIFT_MAX)
     shift = min(max(shift, -_SHIFT_MAX), _SHIFT_MAX)
-    bound = max(_SIZE_MAX >> max(-shift, 0), 1)
-    limits = fmt_to.raw_min, fmt_to.raw_max, fmt_to.width, fmt_to.signed
-    modes = int(rounding), int(overflow)
-    symmetric = fmt_to.signed and overflow is Overflow.SATURATE_SYMMETRIC
-    # Words of 16 bits, shifted and biased, fit 32-bit lanes.
-    narrow = (
-        values.dtype.itemsize <= 2 and fmt_to.width <= 31 and -14 <= shift <= 29 and values.size < 1 << 31
-    )
+    case = (fmt_from, fmt_to), shift, rounding, overflow
 
-    def cut(n: int) -> tuple[int, int]:
+    def cut(n: int) -> tuple[int, ...]:
         """Cut the first n values."""
-        part = values[:n]
-        if narrow and overflow is not Overflow.WRAP:
-            low = -fmt_to.raw_max if symmetric else fmt_to.raw_min
-            bits = rand_bits if rounding is Rounding.STOCHASTIC else 0
-            bias = rounding_bias(rounding, shift)
-            return kernels.cut_words(part, flat, shift, bias, low, fmt_to.raw_max, prefix, words, bits)
-        return kernels.cut_integers(part, flat, shift, bound, *limits, *modes, prefix, words, rand_bits)
+        return cut_lanes(values[:n], flat, *case, draws, stats or overflow is Overflow.ERROR)
 
-    half, by_sign, parity = rounding_bias(rounding, shift)
-    plain = overflow in _SATURATING and rounding is not Rounding.STOCHASTIC and not stats
-    if plain and by_sign == 0 and values.dtype == np.int16 and 0 <= shift <= 14:
-        ends = (-fmt_to.raw_max if symmetric else fmt_to.raw_min), fmt_to.raw_max
-        kernels.saturate_halfwords(values, flat, shift, half, parity, *ends)
-        return _result(target, flat, 0, 0, stats)
-    below, above = cut(values.size)
+    below, above, *extremes = cut(values.size)
     if overflow is Overflow.ERROR and below + above:
-        _refuse_overflow(source_raw, "raw", fmt_to, lambda n: sum(cut(n)))
-    return _result(target, flat, below, above, stats)
+        _refuse_overflow(source_raw, "raw", fmt_to, lambda n: sum(cut(n)[:2]))
+    _hand_over(target, flat)
+    if not stats:
+        return target
+    return target, RangeRecord(below, above, *(extremes if flat.size else (None, None)))
 
 
 def dequantize(raw: ArrayLike, fmt: Format | str) -> NDArray[np.float64]:
@@ -320,30 +307,32 @@ def _target(out: Raw | None, source: Raw, fmt: Format) -> tuple[Raw, Raw]:
     return raw, np.empty(raw.size, dtype=raw.dtype)
 
 
-def _result(raw: Raw, flat: Raw, below: int, above: int, stats: bool) -> Raw | tuple[Raw, RangeRecord]:
+def _hand_over(raw: Raw, flat: Raw) -> None:
+    """Copy what the kernel wrote, unless ``flat`` is a view of the result."""
     if not np.may_share_memory(raw, flat):
         raw[...] = flat.reshape(raw.shape)
-    if not stats:
-        return raw
-    extremes = (int(flat.min()), int(flat.max())) if flat.size else (None, None)
-    return raw, RangeRecord(int(below), int(above), *extremes)
 
 
 def _draws(
     n: int, rounding: Rounding, seed: int, rand_bits: int, source: LFSR | None
-) -> tuple[int, NDArray[np.uint32] | None, int]:
+) -> tuple[int, NDArray[np.uint32], int]:
     """Return (hash prefix, words, rand_bits): what the kernels take their random bits from."""
     seed = checked_int("seed", seed, 0, 2**32 - 1)
     rand_bits = checked_int("rand_bits", rand_bits, 1, 32)
     if rounding is not Rounding.STOCHASTIC:
         if source is not None:
             raise SpecError(f"source is given, but rounding {rounding.text!r} takes no random bits")
-        return 0, None, rand_bits
+        return 0, NO_WORDS, rand_bits
     if source is not None:
         return 0, source.words(n, rand_bits), rand_bits
     if n > 2**32:
         raise SpecError(f"stochastic rounding has words for 2**32 elements, not {n}; split the array")
-    return int(prefix2(seed, int(Purpose.ROUND_ARRAY), 0, 0)), None, rand_bits
+    return int(prefix2(seed, int(Purpose.ROUND_ARRAY), 0, 0)), NO_WORDS, rand_bits
+
+
+def _lowest(fmt: Format, overflow: Overflow) -> int:
+    symmetric = fmt.signed and overflow is Overflow.SATURATE_SYMMETRIC
+    return -fmt.raw_max if symmetric else fmt.raw_min
 
 
 def _carried(fmt: Format | str) -> Format:

@@ -1,15 +1,19 @@
 """Arrays that come from outside, checked before a kernel sees them."""
 
+# mypy: disable-error-code="call-arg, untyped-decorator, var-annotated"
+
 from __future__ import annotations
 
 import operator
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from tinysnn_hw.errors import QuantizeError, SpecError
 from tinysnn_hw.fixed.format import Format
+from tinysnn_hw.fixed.words import add, as_word, either
 
 __all__ = ["checked_int", "checked_out", "checked_raw", "checked_reals", "element"]
 
@@ -55,32 +59,52 @@ def checked_reals(x: ArrayLike) -> NDArray[np.float64]:
 
 
 def checked_raw(raw: ArrayLike, fmt: Format) -> NDArray[Any]:
-    """Return raw integers in C order; raise `QuantizeError` unless each is one of the format."""
+    """Return raw integers in C order and native byte order; raise `QuantizeError` unless each is one of the format."""
     array = _as_array(raw, "raw")
     if array.size == 0:
         return array.astype(fmt.storage_dtype)
     if array.dtype.kind not in "iu":
         raise QuantizeError(f"raw is of dtype {array.dtype}; raw values are integers")
+    array = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
     held = np.iinfo(array.dtype)
-    if held.min < fmt.raw_min or held.max > fmt.raw_max:
+    if (held.min < fmt.raw_min or held.max > fmt.raw_max) and not _all_held(array, fmt):
         outside = (array < fmt.raw_min) | (array > fmt.raw_max)
-        if outside.any():
-            raise QuantizeError(
-                f"{element(array, int(outside.argmax()), 'raw')} is no raw value of {fmt}; "
-                f"allowed: {fmt.raw_min} to {fmt.raw_max}"
-            )
-    return np.asarray(array, order="C")
+        raise QuantizeError(
+            f"{element(array, int(outside.argmax()), 'raw')} is no raw value of {fmt}; "
+            f"allowed: {fmt.raw_min} to {fmt.raw_max}"
+        )
+    return array
+
+
+def _all_held(array: NDArray[Any], fmt: Format) -> bool:
+    """Tell whether all integers are raw values of a format that has a narrower range than their storage.
+
+    ``-2**(w - 1) <= n < 2**(w - 1)`` is ``0 <= n + 2**(w - 1) < 2**w``; so one pass looks which bits are set.
+    """
+    half = 1 << (fmt.width - 1) if fmt.signed and array.dtype.kind == "i" else 0
+    allowed = min(fmt.raw_max + half, int(np.iinfo(array.dtype).max) if half == 0 else 2**64)
+    unsigned = array.reshape(-1).view(f"u{array.itemsize}")
+    return int(_set_bits(unsigned, unsigned.dtype.type(half))) & ~allowed == 0
+
+
+@njit(cache=True)
+def _set_bits(words: NDArray[Any], bias: Any) -> Any:
+    found = as_word(0, bias)
+    for k in range(words.size):
+        found = either(found, add(words[k], bias))
+    return found
 
 
 def checked_out(out: NDArray[Any], shape: tuple[int, ...], fmt: Format) -> NDArray[Any]:
     """Return ``out`` if it can take raw integers of that shape, else raise `QuantizeError`."""
-    wanted = f"a writable array of shape {shape} and dtype {fmt.storage_dtype}"
+    dtype = fmt.storage_dtype
+    if isinstance(out, np.ndarray) and out.shape == shape and out.dtype == dtype and out.flags.writeable:
+        return out
+    wanted = f"a writable array of shape {shape} and dtype {dtype}"
     if not isinstance(out, np.ndarray):
         raise QuantizeError(f"out is of type {type(out).__name__}; it must be {wanted}")
-    if out.shape != shape or out.dtype != fmt.storage_dtype or not out.flags.writeable:
-        access = "" if out.flags.writeable else "read-only, "
-        raise QuantizeError(f"out is {access}of shape {out.shape} and dtype {out.dtype}; it must be {wanted}")
-    return out
+    access = "" if out.flags.writeable else "read-only, "
+    raise QuantizeError(f"out is {access}of shape {out.shape} and dtype {out.dtype}; it must be {wanted}")
 
 
 def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:

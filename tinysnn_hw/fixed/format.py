@@ -6,6 +6,7 @@ import math
 import operator
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from tinysnn_hw.errors import FormatError
@@ -141,7 +142,7 @@ class Format:
         if isinstance(text, Format):
             fmt = text
         elif isinstance(text, str):
-            fmt = cls(*_read(text))
+            fmt = _parsed(text)
         else:
             raise FormatError(
                 f"number format {text!r} is of type {type(text).__name__}; give a Format or text like 's8.8'"
@@ -192,6 +193,11 @@ _FI = re.compile(
 )
 _FXP = re.compile(rf"fxp-([su]){_INT}/{_INT}", re.IGNORECASE)
 _Q = re.compile(rf"(u?)q{_INT}\.{_INT}(?:\s+(arm|ti))?", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Format:
+    return Format(*_read(text))
 
 
 def _read(text: str) -> tuple[bool, int, int]:

@@ -1,72 +1,58 @@
-"""Loops over arrays: one pass that reads, rounds, fits, counts and writes.
+"""From reals to raw integers: one pass that reads, rounds, fits, counts and writes.
 
 Reals are cut in float64 (IEEE 754, subnormals included), because each of these steps is exact there:
 
 1. ``y = x * 2**frac_bits`` multiplies by a power of two. It loses no bit unless it overflows, to an
    infinity of the same sign, or falls below ``2**-1022``. The latter needs ``frac_bits < 0``, for which
    the caller lifts tiny values first.
-2. For ``|y| < 2**52`` the floor ``t`` and the midpoint ``t + 0.5`` are exact, so a comparison with the
-   midpoint settles every tie. ``floor(y + 0.5)`` would not do: it rounds 0.5 - 2**-54 to 1. Nor would
-   ``y - t``: it turns the fraction of 2**-54 - 0.5 into a tie. Beyond ``2**52`` every ``y`` is an integer.
+2. The floor ``t`` is exact, and ``y - t >= 0.5`` tells whether the fraction is at least one half: the difference is
+   exact but for ``-0.5 < y < 0``, where rounding cannot bring it below one half. ``floor(y + 0.5)`` would not do: it
+   rounds 0.5 - 2**-54 to 1. Ties away from zero are ``trunc(y +- (0.5 - 2**-54))``: that sum rounds to the next
+   integer from the tie on, and not before it.
 3. ``floor(y * 2**b) - t * 2**b`` is an integer in ``[0, 2**b)``: the first ``b`` bits of the fraction.
-   Both terms are exact, and so is their difference, which float64 can hold.
+   Both terms are exact, and so is their difference, which float64 can hold. Where ``floor(y * 2**b)`` and a word of
+   ``b`` bits make less than ``2**53``, the floor of ``2**-b`` times their sum is the result too.
 4. With its random word given, every mode is monotone and keeps integers, so rounding and clamping to
    integers may change places.
 5. To wrap, ``floor(r / 2**w) * 2**w`` is subtracted: a scaling, a floor and a scaling, each exact, and a
-   difference that is an integer in ``[0, 2**w)``.
+   difference that is an integer in ``[0, 2**w)``. What overflowed in step 1 is a multiple of ``2**w``, as is the
+   largest float64, which takes its place.
 """
 
 # mypy: disable-error-code="call-arg, no-any-return, untyped-decorator"
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tinysnn_hw.fixed.random import chain
-from tinysnn_hw.fixed.scalar import (
-    NEAREST,
-    NEAREST_AWAY,
-    NEAREST_EVEN,
-    STOCHASTIC,
-    TO_ZERO,
-    WRAP,
-    fit,
-    overflow_side,
-    round_shift,
-)
-from tinysnn_hw.fixed.words import arithmetic_right, left, logical_right
+from tinysnn_hw.fixed.noise import BLOCK, fill_noise
+from tinysnn_hw.fixed.scalar import NEAREST, NEAREST_AWAY, NEAREST_EVEN, STOCHASTIC, TO_ZERO
+from tinysnn_hw.fixed.words import as_real, logical_right
 
-__all__ = [
-    "cut_integers", "cut_reals", "cut_words", "round_real", "saturate_halfwords", "saturate_reals",
-]  # fmt: skip
-
-ALL_INTEGERS = 2.0**52
-"""Float64 of this size and more are integers."""
-
-ALL_MULTIPLES = 2.0**85
-"""Float64 of this size and more are multiples of ``2**33``: they wrap to 0 at up to 32 bits."""
+__all__ = ["cutter_of_reals", "round_real"]
 
 LOW_BITS = 1.5 * 2.0**52
 """Added to an integer float64 of size below ``2**51``, leaves its two's complement in the low 51 bits."""
 
+ALMOST_HALF = 0.5 - 2.0**-54
+
 
 @njit(cache=True)
 def _round_real(y: float, rounding: int) -> float:
-    """Return ``y`` rounded by a deterministic mode; ``|y| < 2**52``."""
+    """Return ``y`` rounded by a deterministic mode."""
     if rounding == NEAREST:
         below = np.floor(y)
-        return below + 1.0 if y >= below + 0.5 else below
+        return below + 1.0 if y - below >= 0.5 else below
     if rounding == NEAREST_EVEN:
         return np.rint(y)
     if rounding == NEAREST_AWAY:
-        size = abs(y)
-        below = np.floor(size)
-        return math.copysign(below + 1.0 if size >= below + 0.5 else below, y)
+        return np.trunc(y + (ALMOST_HALF if y > 0.0 else -ALMOST_HALF))
     if rounding == TO_ZERO:
         return np.trunc(y)
     return np.floor(y)
@@ -80,12 +66,12 @@ def _round_real_at_random(y: float, word: np.uint32, unused_bits: np.uint32, ste
     """
     below = np.floor(y)
     fraction = np.floor(y * steps) - below * steps
-    return below + 1.0 if fraction + np.float64(np.uint32(word >> unused_bits)) >= steps else below
+    return below + 1.0 if fraction + as_real(logical_right(word, unused_bits)) >= steps else below
 
 
 @njit(cache=True)
 def round_real(y: float, rounding: int, word: np.uint32, rand_bits: int) -> float:
-    """Return ``y`` rounded by any mode, an integer float64; ``|y| < 2**52``, and ``word`` as in `cut_reals`."""
+    """Return ``y`` rounded by any mode, an integer float64; ``word`` is the random word."""
     if rounding == STOCHASTIC:
         return _round_real_at_random(y, word, np.uint32(32 - rand_bits), 2.0**rand_bits)
     return _round_real(y, rounding)
@@ -101,183 +87,76 @@ def _to_bits(integer: float) -> np.int64:
     return np.float64(integer + LOW_BITS).view(np.int64)
 
 
-@njit(cache=True)
-def saturate_reals(
-    x: NDArray[np.float64],
-    out: NDArray[Any],
-    scale: float,
-    low: float,
-    high: float,
-    limit: float,
-    rounding: int,
-) -> bool:
-    """Write the rounded and saturated ``x * scale``; tell whether a NaN or an ``|x| > limit`` was met.
+@cache
+def cutter_of_reals(rounding: int, wraps: bool, counted: bool) -> Callable[..., bool]:
+    """Return the kernel of one rounding mode, with or without `wrap` and counters.
 
-    Deterministic modes, no counters.
+    Each is compiled when first called: a loop over all modes would take longer to compile, and to run.
+
+    Returns
+    -------
+    cut : function
+        ``cut(x, out, scale, ends, modulus, limit, prefix, words, rand_bits, counts)`` writes the cut of ``x * scale``
+        to ``out`` and tells whether a NaN or an ``|x| > limit`` was met. ``ends`` of the range and ``modulus``,
+        ``2**width``, are float64. ``prefix, words`` are as in `fill_noise`; the first ``rand_bits`` bits of a word are
+        used. To `wrap`, ``limit`` is the largest float64. With ``counted`` the numbers below and above the range are
+        added to ``counts``, int64 of shape (2,).
     """
-    refused = False
-    for i in range(x.size):
-        value = x[i]
-        refused |= not (abs(value) <= limit)
-        y = value * scale
-        y = y if y > low else low  # a NaN becomes low
-        y = y if y < high else high
-        out[i] = _to_bits(_round_real(y, rounding))
-    return refused
+    stochastic = rounding == STOCHASTIC
 
+    def cut(
+        x: NDArray[np.float64],
+        out: NDArray[Any],
+        scale: float,
+        ends: tuple[float, float],
+        modulus: float,
+        limit: float,
+        prefix: int,
+        words: NDArray[np.uint32],
+        rand_bits: int,
+        counts: NDArray[np.int64],
+    ) -> bool:
+        low, high = ends
+        refused = below = above = 0
+        inverse = 1.0 / modulus
+        noise = np.empty(BLOCK if stochastic else 0, np.uint32)
+        unused_bits, steps = np.uint32(32 - rand_bits), 2.0**rand_bits
+        step = 1.0 / steps
+        fine_scale, fine_low, fine_high = scale * steps, (low - 2.0) * steps, (high + 2.0) * steps
+        fine = not wraps and fine_high - fine_low < 2.0**52
+        for first in range(0, x.size, BLOCK):
+            part, target = x[first : first + BLOCK], out[first : first + BLOCK]
+            if stochastic:
+                fill_noise(prefix, words, first, noise)
+            for k in range(part.size):
+                value = part[k]
+                refused += not (abs(value) <= limit)
+                if not stochastic:
+                    rounded = _round_real(value * scale, rounding)
+                elif fine:
+                    y = value * fine_scale
+                    y = y if y > fine_low else fine_low
+                    y = y if y < fine_high else fine_high
+                    rounded = np.floor((np.floor(y) + as_real(logical_right(noise[k], unused_bits))) * step)
+                else:
+                    rounded = _round_real_at_random(value * scale, noise[k], unused_bits, steps)
+                if counted:
+                    below += rounded < low
+                    above += rounded > high
+                if wraps:
+                    fitted = rounded if rounded > -limit else -limit
+                    fitted = fitted if fitted < limit else limit
+                    fitted = fitted - np.floor(fitted * inverse) * modulus
+                    fitted = fitted if fitted <= high else fitted - modulus
+                else:
+                    fitted = rounded if rounded > low else low  # a NaN becomes low
+                    fitted = fitted if fitted < high else high
+                # A plain conversion to int64 is not a vector instruction before AVX-512, one to int32 has no room for
+                # 32 unsigned bits.
+                target[k] = np.float64(fitted + LOW_BITS).view(np.int64)
+        if counted:
+            counts[0] += below
+            counts[1] += above
+        return refused > 0
 
-@njit(cache=True)
-def _fit_real(
-    rounded: float, low: float, high: float, modulus: float, inverse: float, overflow: int
-) -> float:
-    """Return an integer float64 brought into ``low..high`` by the overflow mode.
-
-    ``modulus`` is ``2**width``, which makes its inverse exact too.
-    """
-    if overflow == WRAP:
-        rest = rounded - np.floor(rounded * inverse) * modulus
-        rest = rest if abs(rounded) < ALL_MULTIPLES else 0.0
-        return rest if rest <= high else rest - modulus
-    rounded = rounded if rounded > low else low
-    return rounded if rounded < high else high
-
-
-@njit(cache=True)
-def cut_reals(
-    x: NDArray[np.float64],
-    out: NDArray[Any],
-    scale: float,
-    low: float,
-    high: float,
-    limit: float,
-    rounding: int,
-    overflow: int,
-    prefix: int,
-    words: NDArray[np.uint32] | None,
-    rand_bits: int,
-) -> tuple[bool, int, int]:
-    """Write the cut of ``x * scale`` by any mode; return (refused as above, number below, number above).
-
-    Stochastic rounding takes ``words``, or without them the hash of ``prefix`` and the index. They are None
-    rather than empty: that compiles to a loop without them, instead of one that must first prove that
-    they and ``out`` lie apart.
-    """
-    refused = False
-    n_below = 0
-    n_above = 0
-    unused_bits = np.uint32(32 - rand_bits)
-    steps = 2.0**rand_bits
-    modulus = high - low + 1.0
-    inverse = 1.0 / modulus
-    for i in range(x.size):
-        value = x[i]
-        refused |= not (abs(value) <= limit)
-        y = value * scale
-        if rounding == STOCHASTIC:
-            word = chain(prefix, np.uint32(i)) if words is None else words[i]
-            rounded = _round_real_at_random(y, word, unused_bits, steps)
-        else:
-            rounded = _round_real(y, rounding)
-        rounded = rounded if abs(y) < ALL_INTEGERS else y
-        n_below += rounded < low
-        n_above += rounded > high
-        out[i] = _to_bits(_fit_real(rounded, low, high, modulus, inverse, overflow))
-    return refused, n_below, n_above
-
-
-@njit(cache=True)
-def saturate_halfwords(
-    raw: NDArray[np.int16], out: NDArray[Any], shift: int, half: int, parity: int, low: int, high: int
-) -> None:
-    """Write the rounded and saturated ``raw * 2**-shift`` in 16-bit lanes, twice as many as `cut_words` has.
-
-    For modes that do not look at the sign, without counters; ``shift`` is 0 to 14, ``half`` and ``parity`` are the
-    outer terms of `modes.rounding_bias`.  What rounding adds is computed from the fraction alone, so that no sum
-    passes 16 bits.
-    """
-    i16 = np.int16
-    drop, mask = i16(shift), i16((1 << shift) - 1)
-    added, odd = i16(half), i16(parity)
-    least, most = i16(max(low, -(1 << 15))), i16(min(high, (1 << 15) - 1))
-    for i in range(raw.size):
-        n = i16(raw[i])
-        whole: Any = arithmetic_right(n, drop)
-        extra = i16(added + i16(whole & odd))
-        rounded = i16(whole + arithmetic_right(i16(i16(n & mask) + extra), drop))
-        out[i] = min(max(rounded, least), most)
-
-
-@njit(cache=True)
-def cut_words(
-    raw: NDArray[Any],
-    out: NDArray[Any],
-    shift: int,
-    bias: tuple[int, int, int],
-    low: int,
-    high: int,
-    prefix: int,
-    words: NDArray[np.uint32] | None,
-    rand_bits: int,
-) -> tuple[int, int]:
-    """Write the cut of ``raw`` by a saturating mode in 32-bit lanes; return (number below, number above the range).
-
-    Every sum must fit 32 bits.  ``bias`` is `modes.rounding_bias`; stochastic rounding has ``rand_bits`` above 0 and
-    takes its words as in `cut_reals`.  64-bit lanes have no arithmetic shift before AVX-512.
-    """
-    i32 = np.int32
-    drop, lift = i32(max(shift, 0)), np.uint32(max(-shift, 0))
-    positive, negative, parity = i32(bias[0]), i32(bias[0] + bias[1]), i32(bias[2])
-    least, most = i32(low), i32(high)
-    bits = min(rand_bits, max(shift, 0))
-    unused, above_bits = np.uint32(min(32 - bits, 31)), np.uint32(max(shift, 0) - bits)
-    n_below, n_above = i32(0), i32(0)
-    for i in range(raw.size):
-        n = i32(left(np.uint32(raw[i]), lift))
-        if bits > 0:
-            word = chain(prefix, np.uint32(i)) if words is None else words[i]
-            extra = i32(left(logical_right(word, unused), above_bits))
-        else:
-            extra = i32((negative if n < i32(0) else positive) + i32(arithmetic_right(n, drop) & parity))
-        n = arithmetic_right(i32(n + extra), drop)
-        n_below = i32(n_below + i32(n < least))
-        n_above = i32(n_above + i32(n > most))
-        out[i] = min(max(n, least), most)
-    return n_below, n_above  # type: ignore[return-value]
-
-
-@njit(cache=True)
-def cut_integers(
-    raw: NDArray[Any],
-    out: NDArray[Any],
-    shift: int,
-    bound: int,
-    raw_min: int,
-    raw_max: int,
-    width: int,
-    signed: bool,
-    rounding: int,
-    overflow: int,
-    prefix: int,
-    words: NDArray[np.uint32] | None,
-    rand_bits: int,
-) -> tuple[int, int]:
-    """Write the cut of ``raw``; return (number below the range, number above it).
-
-    ``shift`` is -62 to 62. ``bound`` is the largest size that a left shift keeps inside 64 bits. Larger
-    values lie outside the target format and are held at it; `wrap` takes its low bits from the value.
-    """
-    n_below = 0
-    n_above = 0
-    for i in range(raw.size):
-        n = np.int64(raw[i])
-        word = np.uint32(0)
-        if rounding == STOCHASTIC:
-            word = chain(prefix, np.uint32(i)) if words is None else words[i]
-        rounded = round_shift(min(max(n, -bound), bound), shift, rounding, word, rand_bits)
-        side = overflow_side(rounded, raw_min, raw_max, overflow)
-        n_below += side < 0
-        n_above += side > 0
-        if overflow == WRAP and shift < 0:
-            rounded = n << -shift
-        out[i] = fit(rounded, raw_min, raw_max, width, signed, overflow)
-    return n_below, n_above
+    return njit(cache=True)(cut)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from enum import IntEnum
-from typing import Self
+from functools import cache
+from typing import Self, TypeVar
 
 from tinysnn_hw.errors import FormatError
 
@@ -45,20 +46,22 @@ class _Mode(IntEnum):
         """
         if isinstance(text, cls):
             return text
+        named: Self | None = _names(cls).get(_plain(text)) if isinstance(text, str) else None
+        if named is not None:
+            return named
         kind = cls.__name__.lower()
         allowed = ", ".join(mode.text for mode in cls)
         if not isinstance(text, str):
             raise FormatError(f"{kind} mode {text!r} is of type {type(text).__name__}; allowed: {allowed}")
-        key = text.strip().lower().replace("-", "_").replace(" ", "_")
+        key = _plain(text)
         if why := _AMBIGUOUS[cls.__name__].get(key):
             raise FormatError(f"{kind} mode {text!r} is ambiguous: {why}")
-        names = {mode.text: mode for mode in cls}
-        names |= {alias: names[target] for alias, target in _ALIASES[cls.__name__].items()}
-        if key in names:
-            return names[key]
-        near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(key, _names(cls), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise FormatError(f"unknown {kind} mode {text!r}; allowed: {allowed}{hint}")
+
+
+_ModeT = TypeVar("_ModeT", bound=_Mode)
 
 
 class Rounding(_Mode):
@@ -135,6 +138,18 @@ _ALIASES = {
         "sat_sym": "saturate_symmetric",
     },
 }
+
+
+@cache
+def _names(kind: type[_ModeT]) -> dict[str, _ModeT]:
+    """Return every mode of a kind by its name and its aliases."""
+    names = {mode.text: mode for mode in kind}
+    return names | {alias: names[target] for alias, target in _ALIASES[kind.__name__].items()}
+
+
+def _plain(text: str) -> str:
+    return text.strip().lower().replace("-", "_").replace(" ", "_")
+
 
 _TRUNC = "write 'floor' (dropping bits, toward minus infinity) or 'to_zero' (what C and Python call trunc)"
 _AMBIGUOUS: dict[str, dict[str, str]] = {

@@ -60,8 +60,8 @@ class Purpose(IntEnum):
 _U32 = np.uint32
 _SHIFT_16 = np.uint32(16)
 _SHIFT_15 = np.uint32(15)
-_FACTOR_1 = np.uint32(0x7FEB352D)
-_FACTOR_2 = np.uint32(0x846CA68B)
+FACTOR_1 = np.uint32(0x7FEB352D)
+FACTOR_2 = np.uint32(0x846CA68B)
 _GOLDEN = np.uint32(0x9E3779B9)
 
 
@@ -70,9 +70,9 @@ def mix32(x):
     """Return the mix of a uint32 word, a uint32; ``mix32(0)`` is 0."""
     x = _U32(x)
     x = _U32(x ^ _U32(x >> _SHIFT_16))
-    x = _U32(x * _FACTOR_1)
+    x = _U32(x * FACTOR_1)
     x = _U32(x ^ _U32(x >> _SHIFT_15))
-    x = _U32(x * _FACTOR_2)
+    x = _U32(x * FACTOR_2)
     return _U32(x ^ _U32(x >> _SHIFT_16))
 
 
