@@ -39,7 +39,7 @@ def test_reals_are_cut_in_vectors(mode: Rounding, wraps: bool, counted: bool) ->
     kernel = kernels.cutter_of_reals(int(mode), wraps, counted)
     code = compiled(kernel, np.zeros(8), np.zeros(8, np.int8), *arguments)
     assert re.search(r"store <\d+ x i8>", code)
-    assert not re.search(r"[us]itofp i\d+ %\S+ to double(?s:.*)store <\d+ x i8>", code)
+    assert not re.search(r"[us]itofp i\d+ %(?!arg\.)\S+ to double(?s:.*)store <\d+ x i8>", code)
 
 
 @x86_only
