@@ -31,6 +31,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
 )
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
+from tinysnn_hw.engine.cpu.inner import inner
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, integrate_counting, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
 from tinysnn_hw.engine.cpu.leak import leak_scalars
@@ -122,7 +123,7 @@ def threshold_lane(mem, raw, lane_max):
     return min(on_grid, lane_max)
 
 
-@njit(cache=True)
+@inner
 def find_winner_exactly(mem, v, now, th_lane, v_th):
     """Return the firing neuron where lanes cannot hold the thresholds exactly, or -1."""
     winner = np.int64(-1)
@@ -156,7 +157,7 @@ def _overload_draw_noise(mem, key, noise):
     return fill
 
 
-@njit(cache=True)
+@inner
 def peak_v_mem(mem, accumulated, bias):
     """Return the `v_mem` written for an accumulator; with a deterministic rounding it never falls as that rises."""
     shift, a = mem.v_shift, min(accumulated, mem.acc_max)
@@ -170,7 +171,7 @@ def peak_v_mem(mem, accumulated, bias):
     return min((a + bias[0] + ((a >> shift) & bias[2])) >> shift, mem.v_max)
 
 
-@njit(cache=True)
+@inner
 def park(winners, first, last, v, now, value):
     """Set the held neurons, which are the winners ``first`` to ``last - 1``, to a lane value."""
     for k in range(first, last):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.generic import forget_theta
+from tinysnn_hw.engine.cpu.inner import inner
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.fixed.words import arithmetic_right, left, logical_right
@@ -17,20 +17,20 @@ _ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
 _ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
 
 
-@njit(cache=True)
+@inner
 def _biased(n, shift, bias):
     """Return ``n`` shifted right after the bias of a deterministic rounding mode."""
     return (n + bias[0] + ((n >> 63) & bias[1]) + ((n >> shift) & bias[2])) >> shift
 
 
-@njit(cache=True)
+@inner
 def _drawn(n, shift, bits, key, index):
     """Return ``n`` shifted right with stochastic rounding of ``bits`` random bits."""
     noise = np.int64(chain(key, np.uint32(index)) >> (np.uint32(32) - bits)) << (shift - np.int64(bits))
     return (n + noise) >> shift
 
 
-@njit(cache=True)
+@inner
 def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_MIN] = min(stats[register, P.STAT_MIN], low)
     stats[register, P.STAT_MAX] = max(stats[register, P.STAT_MAX], high)
@@ -38,7 +38,7 @@ def _note_row(stats, register, low, high, n_low, n_high):
     stats[register, P.STAT_HIGH] += n_high
 
 
-@njit(cache=True)
+@inner
 def scatter(weights, j):
     """Write the weights of neuron ``j`` into its column of ``rows``."""
     rows, row = weights.rows, weights.master[j]
@@ -48,7 +48,7 @@ def scatter(weights, j):
         rows[at + i * width] = np.int64(row[i]) << shift
 
 
-@njit(cache=True)
+@inner
 def learn_row(syn, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
     """Apply one update to all weights of neuron ``j`` (docs/numerics.md, section 7, step 4)."""
     key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))
@@ -58,7 +58,7 @@ def learn_row(syn, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
         _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats)
 
 
-@njit(cache=True)
+@inner
 def _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 64-bit lanes."""
     shift = syn.x_frac + syn.eta_frac
@@ -82,7 +82,7 @@ def _learn_row_wide(syn, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, n_low, n_high)
 
 
-@njit(cache=True)
+@inner
 def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
     """Update a row in 32-bit lanes, where the change is proven to fit; every operation is cast back.
 
@@ -124,7 +124,7 @@ def _learn_row_narrow(syn, key, k_eta, row, x_pre, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, np.int64(low), np.int64(high), np.int64(n_low), np.int64(n_high))
 
 
-@njit(cache=True)
+@inner
 def normalize_row(syn, seed, presentation, j, row, bias, stats):
     """Scale the weights of neuron ``j`` to ``weight_sum`` (docs/numerics.md, section 8, step 1)."""
     total = np.int64(0)
@@ -151,7 +151,7 @@ def normalize_row(syn, seed, presentation, j, row, bias, stats):
     _note_row(stats, P.STAT_WEIGHT, low, high, np.int64(0), n_high)
 
 
-@njit(cache=True)
+@inner
 def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
     """Advance the windowed counts by the events of a window and read ``x_pre`` from them."""
     for i in range(c_pre.shape[0]):
@@ -179,7 +179,7 @@ def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pr
     _note_row(stats, P.STAT_X_PRE, low, high, np.int64(0), np.int64(0))
 
 
-@njit(cache=True)
+@inner
 def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
     """Read ``x_pre`` in 32-bit lanes, where the product is proven to fit; every operation is cast back."""
     i32 = np.int32
@@ -201,7 +201,7 @@ NO_SLOT = 65535
 """Marks an input that is silent in this image; no network has so many inputs."""
 
 
-@njit(cache=True)
+@inner
 def begin_trace(p, offsets, inputs, scratch):
     """Set all traces to 0 at the onset of an image; return how many inputs spike in it (exponential trace only)."""
     n_active = np.int64(0)
@@ -219,14 +219,14 @@ def begin_trace(p, offsets, inputs, scratch):
     return n_active
 
 
-@njit(cache=True)
+@inner
 def store_trace(scratch, n_active):
     """Copy the traces of the inputs that spike in this image to their places."""
     for slot in range(n_active):
         scratch.x_pre[scratch.active[slot]] = scratch.trace[slot]
 
 
-@njit(cache=True)
+@inner
 def decay(trace, n_active, mul, b0, b2):
     """Decay the traces of the inputs that spike in this image, with a deterministic rounding; the others stay 0."""
     i32 = np.int32
@@ -236,7 +236,7 @@ def decay(trace, n_active, mul, b0, b2):
         trace[slot] = i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift)
 
 
-@njit(cache=True)
+@inner
 def decay_drawn(tra, seed, presentation, t, trace, active, n_active):
     """Decay the traces of the inputs that spike in this image, with stochastic rounding."""
     i32 = np.int32
@@ -248,7 +248,7 @@ def decay_drawn(tra, seed, presentation, t, trace, active, n_active):
         trace[slot] = i32(i32(i32(trace[slot] * mul) + noise) >> i32(P.DECAY_BITS))
 
 
-@njit(cache=True)
+@inner
 def add_events(trace, slot_of, inputs, begin, end, unit):
     """Add a step's events to the decayed traces; return the largest trace they reach.
 
@@ -263,7 +263,7 @@ def add_events(trace, slot_of, inputs, begin, end, unit):
     return np.int64(high)
 
 
-@njit(cache=True)
+@inner
 def saturate_trace(trace, slot_of, inputs, begin, end, x_max):
     """Cut the traces of a step's events to their range; return how many left it."""
     n_high = np.int64(0)
@@ -275,7 +275,7 @@ def saturate_trace(trace, slot_of, inputs, begin, end, x_max):
     return n_high
 
 
-@njit(cache=True)
+@inner
 def forget_thresholds(thr, n_steps, seed, presentation, theta, v_th, bias, stats):
     """Do what `generic.forget_theta` does, in one vector loop where nothing is drawn."""
     if thr.theta_rounding == _STOCHASTIC or thr.th_rounding == _STOCHASTIC:
