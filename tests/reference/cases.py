@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log
 from random import Random
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -18,6 +19,9 @@ ROUNDINGS = (*DETERMINISTIC, "stochastic")
 
 # Integer bits that no register of these networks outgrows.
 WHOLE = {"weight": 2, "v_mem": 14, "v_th": 10, "theta": 9, "x_pre": 9, "eta": 0}
+WHOLE_PAIRWISE = {"x_post": 9, "eta_pre": 0}
+WHOLE_LAYER = {"v_inh": 14}
+SIGNED = ("v_mem", "v_inh")
 
 
 @dataclass(frozen=True)
@@ -48,28 +52,33 @@ def make_case(
     roundings: tuple[str, ...] = ROUNDINGS,
     *,
     representable: bool = False,
+    pairwise: bool = False,
 ) -> Case:
     """Draw a network; every register has a number of fraction bits between the ends of ``frac_bits``.
 
     ``representable``: constants that 6 fraction bits (decays: 16) hold exactly, so that cuts are the only errors.
+    ``pairwise``: with pair-wise learning, an inhibitory layer, or, as `baseline` and `sl-stdp`, both.
     """
 
     def number(low: float, high: float) -> float:
         x = rng.uniform(low, high)
         return round(x * GRID) / GRID if representable else x
 
+    def formats_of(whole: dict[str, int]) -> dict[str, Format]:
+        return {name: Format(name in SIGNED, bits, rng.randint(*frac_bits)) for name, bits in whole.items()}
+
     some = lambda *values: rng.choice(values)  # noqa: E731
     inputs, neurons, n_steps = rng.randint(2, 12), rng.randint(1, 8), rng.randint(10, 60)
     v_th = number(0.8, 3.0)
     update_steps = rng.randint(3, n_steps)
     per_window = rng.randint(1, 2 * update_steps)
-    formats = {name: Format(name == "v_mem", whole, rng.randint(*frac_bits)) for name, whole in WHOLE.items()}
+    formats = formats_of(WHOLE)
     registers: dict[str, object] = {
         name: {"format": "u0.8", "rounding": some(*roundings)} for name in formats
     }
     registers |= {"v_mem": {"format": "s8.8", "rounding": some(*roundings)}, "c_pre": {"format": "u16.0"}}
     eta_end = max(number(0.03, 0.4), formats["eta"].lsb)
-    spec = NetworkSpec.model_validate(
+    values: dict[str, Any] = (
         {
             "name": "random",
             "summary": "",
@@ -122,6 +131,28 @@ def make_case(
             "formats": registers | {"guard_bits": some(0, 0, 2)},
         }
     )
+    kind = some("both", "both", "both", "rule", "layer") if pairwise else "none"
+    if kind in ("both", "rule"):
+        formats |= formats_of(WHOLE_PAIRWISE)
+        eta_pre_end = max(number(0.02, 0.2), formats["eta_pre"].lsb)
+        values["learning"] |= {
+            "rule": "pairwise", "learners": "spikers", "update_steps": 1, "potentiation": "constant",
+            "trace": "exponential", "trace_mode": some("add", "set"), "soft_bounds": some(True, False),
+            "n_essential": some(0, 0, 1, 2),
+            "eta_pre_start": eta_pre_end if representable else rng.uniform(eta_pre_end, 0.3), "eta_pre_end": eta_pre_end,
+        }  # fmt: skip
+    if kind in ("both", "layer"):
+        formats |= formats_of(WHOLE_LAYER)
+        layer_v_th = number(0.5, 3.0)
+        values["inhibition"]["kind"] = "layer"
+        values["inhibitory"] = {
+            "excitation": number(0.8, 3.0) * layer_v_th if not representable else layer_v_th + number(0.0, 2.0),
+            "v_th": layer_v_th, "v_reset": some(0.0, 0.25, -0.5), "refractory": some(0, 0, 1, 3),
+            "tau_mem": decay(rng, 2.0, 30.0, representable=representable),
+        }  # fmt: skip
+    for name in formats.keys() - registers.keys():
+        values["formats"][name] = {"format": "s8.8" if name in SIGNED else "u0.8", "rounding": some(*roundings)}
+    spec = NetworkSpec.model_validate(values)
     # A description read from a file has at most 32 bits in a register; the oracle takes any number.
     wide = {
         name: getattr(spec.formats, name).model_copy(update={"format": fmt}) for name, fmt in formats.items()
@@ -134,7 +165,9 @@ def make_case(
     return Case(spec, Raster.from_dense(events), rng.getrandbits(32), n_images + rng.randint(0, 3))
 
 
-def cases(low: int, high: int, roundings: tuple[str, ...] = ROUNDINGS) -> st.SearchStrategy[Case]:
+def cases(low: int, high: int, *, pairwise: bool = False) -> st.SearchStrategy[Case]:
     """Draw cases whose registers have ``low`` to ``high`` fraction bits."""
     # One number per case: hypothesis repeats parts of earlier draws, so half the networks would be alike.
-    return st.integers(0, 2**64 - 1).map(lambda number: make_case(Random(number), (low, high), roundings))
+    return st.integers(0, 2**64 - 1).map(
+        lambda number: make_case(Random(number), (low, high), pairwise=pairwise)
+    )
