@@ -226,7 +226,9 @@ class _Comparer:
             if spec.formats.x_post is not None and spec.learning.trace_mode == "set":
                 self.e["x_post"][winner] = one_gap(spec.formats.x_post)
             theta = self.now["theta"][winner] + spec.neuron.theta_plus
-            cut = largest_cut(spec.formats.theta, g.dropped_theta) + FLOAT * (theta + 1.0)
+            # A sum that did not change is on its grid.
+            dropped = g.dropped_theta if spec.neuron.theta_plus else 0
+            cut = largest_cut(spec.formats.theta, dropped) + FLOAT * (theta + 1.0)
             cap = np.inf if spec.neuron.v_th_cap is None else spec.neuron.v_th_cap - spec.neuron.v_th
             grown = self.e["theta"][winner] + g.plus_gap + cut
             _, e = clipped(theta, grown, low=-np.inf, low_gap=0.0, high=cap, high_gap=g.clamp_gap)
@@ -311,12 +313,13 @@ class _Comparer:
             scaled = normalised(w, e_w, total, e_total, spec.learning.weight_sum, g.weight_sum_gap)
             self._write(*scaled, np.broadcast_to(self.learned, w.shape), 16)
         theta, register = self.now["theta"], spec.formats.theta
+        rest = (theta == 0.0) & (self.e["theta"] == 0.0)
+        e = self.e["theta"]
         if spec.neuron.theta_forget == "subtract":
-            self.e["theta"] = self.e["theta"] + g.down_gap + largest_cut(register, g.dropped_theta)
+            e = e + g.down_gap + largest_cut(register, g.dropped_theta)
         elif spec.neuron.theta_forget == "multiply":
-            self.e["theta"] = self.e["theta"] * (g.theta_factor + g.theta_factor_gap)
-            self.e["theta"] += theta * g.theta_factor_gap + largest_cut(register, 32)
+            e = e * (g.theta_factor + g.theta_factor_gap) + theta * g.theta_factor_gap + largest_cut(register, 32)
         if spec.neuron.theta_forget != "none":
-            self.e["theta"] = self.e["theta"] + FLOAT * 64.0
+            self.e["theta"] = np.where(rest, 0.0, e + FLOAT * 64.0)
             self._threshold(slice(None))
         return True
