@@ -95,17 +95,37 @@ class _Comparer:
         return self.out
 
     def _within(self, name: str, place: tuple[int, ...], a: np.ndarray, b: np.ndarray) -> None:
-        distance, bound = np.abs(a - b), np.broadcast_to(self.e.get(name, 0.0), a.shape)
+        self._all_within(name, place, a[None], b[None], self.e[name][None])
+
+    def _all_within(
+        self, name: str, place: tuple[int, ...], a: np.ndarray, b: np.ndarray, bound: np.ndarray
+    ) -> None:
+        """Compare arrays whose first axis runs over steps."""
+        distance = np.abs(a - b)
         self.out.largest[name] = max(self.out.largest.get(name, 0.0), float(distance.max()))
         if not (distance <= bound).all():
-            worst = float((distance - bound).max())
+            step, *index = (int(i) for i in np.argwhere(~(distance <= bound))[0])
+            off, allowed = distance[step][*index], bound[step][*index]
             self.out.violations.append(
-                f"{name}{place}: {distance.max():.3g}, beyond its bound by {worst:.3g}"
+                f"{name}{index} at {(*place, step)}: {off:.3g} off, bound {allowed:.3g}"
             )
         # Smaller ones are hardly more than what float64 sums are allowed.
         if (large := bound > 2.0**-40).any():
-            used = distance[large] / bound[large]
-            self.out.used.setdefault(name, []).append(float(used.max()))
+            used = (
+                np.where(large, distance / np.where(large, bound, 1.0), -1.0)
+                .reshape(len(bound), -1)
+                .max(axis=1)
+            )
+            self.out.used.setdefault(name, []).extend(used[used >= 0.0].tolist())
+
+    def _registers(self, image: int, bounds: dict[str, list[np.ndarray]]) -> None:
+        """Compare the registers of the steps that ``bounds`` are given for."""
+        for name in (*STEPWISE, *COUNTERS):
+            if name in self.ref.registers and (n := len(bounds["v_mem"])):
+                a, b = (course.registers[name][image, :n] for course in (self.fixed, self.ref))
+                self._all_within(
+                    name, (image,), a, b, np.array(bounds[name]) if name in bounds else np.zeros(a.shape)
+                )
 
     def _image(self, image: int) -> bool:
         """Compare one image; return whether the next can be compared."""
@@ -116,18 +136,20 @@ class _Comparer:
         self.held, self.inhibitory_held = (np.zeros(len(self.neurons), bool) for _ in range(2))
         self.learned = np.zeros(len(self.neurons), bool)
         self.rates: Rates = rates(spec, image, self.case.n_presentations)
+        bounds: dict[str, list[np.ndarray]] = {name: [] for name in STEPWISE}
         for t in range(spec.encoding.n_steps):
             self._traces(image, t)
             if (spec.inhibition.kind == "layer" and not self._layer(image, t)) or not self._fire(image, t):
-                return False
+                break
             if (t + 1) % spec.learning.update_steps == 0:
                 self._learn(image, t)
             self.out.compared["steps"] += 1
-            for name in (*STEPWISE, *COUNTERS):
+            for name in STEPWISE:
+                bounds[name].append(self.e[name].copy())
                 if name in ref:
                     self.now[name] = ref[name][image, t]
-                    self._within(name, (image, t), self.fixed.registers[name][image, t], self.now[name])
-        return self._end(image)
+        self._registers(image, bounds)
+        return not self.out.differs and self._end(image)
 
     def _traces(self, image: int, t: int) -> None:
         """Section 6, item 1."""
@@ -170,9 +192,7 @@ class _Comparer:
         e = (self.e["v_inh"] + excited * g.excitation_gap) * g.inhibitory_factor
         e = e + np.abs(b) * (g.inhibitory_factor_gap + FLOAT)
         e = np.where((b == 0.0) & (e == 0.0), 0.0, e + largest_cut(register, 16))
-        mine, other = (
-            int(c.registers["inhibitory_winner"][image, t]) for c in (self.ref, self.fixed)
-        )
+        mine, other = (int(c.registers["inhibitory_winner"][image, t]) for c in (self.ref, self.fixed))
         if mine != other:
             margin = np.abs(b * np.exp(-1.0 / layer.tau_mem) - layer.v_th)
             margin = np.where(self.inhibitory_held, np.inf, margin)
@@ -276,11 +296,18 @@ class _Comparer:
         self.now["weight"] = np.minimum(self.ref.weight_window[image, u], m)
         self.learned |= learners
         self.out.compared["updates"] += int(learners.sum())
-        self._within("weight", (image, u), self.fixed.weight_window[image, u], self.ref.weight_window[image, u])
+        self._within(
+            "weight", (image, u), self.fixed.weight_window[image, u], self.ref.weight_window[image, u]
+        )
 
     def _depress(self, image: int, t: int, essential: np.ndarray) -> None:
         """Section 7, item 2."""
-        learning, r, y, e_y = self.spec.learning, self.rates, self.ref.registers["x_post"][image, t], self.e["x_post"]
+        learning, r, y, e_y = (
+            self.spec.learning,
+            self.rates,
+            self.ref.registers["x_post"][image, t],
+            self.e["x_post"],
+        )
         w, e_w = self.now["weight"], self.e["weight"]
         p, e_p = product(r.eta_pre, r.eta_pre_gap, y, e_y)
         if learning.soft_bounds:
@@ -318,7 +345,11 @@ class _Comparer:
         if spec.neuron.theta_forget == "subtract":
             e = e + g.down_gap + largest_cut(register, g.dropped_theta)
         elif spec.neuron.theta_forget == "multiply":
-            e = e * (g.theta_factor + g.theta_factor_gap) + theta * g.theta_factor_gap + largest_cut(register, 32)
+            e = (
+                e * (g.theta_factor + g.theta_factor_gap)
+                + theta * g.theta_factor_gap
+                + largest_cut(register, 32)
+            )
         if spec.neuron.theta_forget != "none":
             self.e["theta"] = np.where(rest, 0.0, e + FLOAT * 64.0)
             self._threshold(slice(None))

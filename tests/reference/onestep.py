@@ -89,9 +89,15 @@ class ImageCheck:
         none = np.zeros_like(self.before["v_mem"])
 
         def one_hot(name: str) -> np.ndarray:
-            return (self.neurons == self.before[name][:, None]).astype(np.float64) if name in self.before else none
+            return (
+                (self.neurons == self.before[name][:, None]).astype(np.float64)
+                if name in self.before
+                else none
+            )
 
-        registers = {name: self.before.get(name, none) for name in ("v_mem", "n_post", "n_window", "x_post", "v_inh")}
+        registers = {
+            name: self.before.get(name, none) for name in ("v_mem", "n_post", "n_window", "x_post", "v_inh")
+        }
         registers |= {
             "held_until": times - 1.0 + self.before["refractory_count"],
             "spiked": one_hot("winner"),
@@ -142,21 +148,35 @@ class ImageCheck:
         """Section 6, item 2; return the steps in which the same inhibitory neuron fires."""
         if not self.layer:
             return np.ones(self.n_steps, bool)
-        g, layer, register, out, image = self.g, self.spec.inhibitory, self.spec.formats.v_inh, self.out, self.image
+        g, layer, register, out, image = (
+            self.g,
+            self.spec.inhibitory,
+            self.spec.formats.v_inh,
+            self.out,
+            self.image,
+        )
         assert layer is not None and register is not None
         spiked, held = r.spiked.numpy(), self.before["inhibitory_count"] > 0
-        inhibitory_step(c, r, times, torch.full((self.n_steps, 1), self.rates.inhibition, dtype=torch.float64))
+        inhibitory_step(
+            c, r, times, torch.full((self.n_steps, 1), self.rates.inhibition, dtype=torch.float64)
+        )
         b = self.before["v_inh"] + spiked * layer.excitation
         cut_of = b * np.exp(-1.0 / layer.tau_mem)
         allowed = cut_range(register, 16, cut_of)
         slack = spiked * g.excitation_gap + np.abs(b) * (g.inhibitory_factor_gap + FLOAT)
-        fired = np.where(r.inhibitory_spiked.numpy().any(axis=1), r.inhibitory_spiked.numpy().argmax(axis=1), -1)
+        fired = np.where(
+            r.inhibitory_spiked.numpy().any(axis=1), r.inhibitory_spiked.numpy().argmax(axis=1), -1
+        )
         other = self.after["inhibitory_winner"]
-        near = np.abs(cut_of - layer.v_th) <= np.maximum(allowed[1], -allowed[0]) + slack + g.inhibitory_v_th_gap
+        near = (
+            np.abs(cut_of - layer.v_th) <= np.maximum(allowed[1], -allowed[0]) + slack + g.inhibitory_v_th_gap
+        )
         for t in np.flatnonzero(fired != other):
             apart = [int(j) for j in (fired[t], other[t]) if j >= 0]
             if not (near & ~held)[t, apart].all():
-                out.violations.append(f"inhibitory_winner image {image} step {t}: {other[t]} instead of {fired[t]}")
+                out.violations.append(
+                    f"inhibitory_winner image {image} step {t}: {other[t]} instead of {fired[t]}"
+                )
             out.undecided += 1
         rows = (fired == other)[:, None]
         reset = held | (self.neurons == fired[:, None])
@@ -173,15 +193,21 @@ class ImageCheck:
     def _step(self, c: Constants, r: Registers, times: torch.Tensor, decided: np.ndarray) -> np.ndarray:
         """Section 6, items 3 and 4; return the steps in which the same neuron wins."""
         spec, g, before, after, out, image = self.spec, self.g, self.before, self.after, self.out, self.image
-        events = np.concatenate([np.zeros_like(self.events[:1]), self.events[:-1]]) if self.layer else self.events
+        events = (
+            np.concatenate([np.zeros_like(self.events[:1]), self.events[:-1]]) if self.layer else self.events
+        )
         window_of = np.minimum(np.arange(self.n_steps) // self.window, len(self.weights) - 1)
         current = np.einsum("ti,tij->tj", events, self.weights[window_of])
         state = ReferenceState(
             torch.zeros(self.n_steps, 1, 1), *(torch.from_numpy(before[name]) for name in ("theta", "v_th"))
         )
         inhibited = r.v_mem.numpy()
-        direct = torch.full((self.n_steps, 1), 0.0 if self.layer else self.rates.inhibition, dtype=torch.float64)
-        fired = step(c, state, r, times, drive(c, torch.from_numpy(current)[:, None])[:, 0], direct, learn=True)
+        direct = torch.full(
+            (self.n_steps, 1), 0.0 if self.layer else self.rates.inhibition, dtype=torch.float64
+        )
+        fired = step(
+            c, state, r, times, drive(c, torch.from_numpy(current)[:, None])[:, 0], direct, learn=True
+        )
         winner = fired.winner[:, 0].numpy()
         slack = np.abs(inhibited + current) * g.leak_gap + g.leak_step_gap
         slack = slack + FLOAT * (np.abs(inhibited) + current + 1.0)

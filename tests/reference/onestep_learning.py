@@ -80,7 +80,12 @@ def _check_half(check: ImageCheck, w: np.ndarray, fixed: np.ndarray, *, depresse
     r.n_post = torch.from_numpy(check.after["n_post"])
     x = check.after["x_post" if depresses else "x_pre"]
     if depresses:
-        r.x_post, dropped, rate, rate_gap = torch.from_numpy(x), g.dropped_depressed, rates.eta_pre, rates.eta_pre_gap
+        r.x_post, dropped, rate, rate_gap = (
+            torch.from_numpy(x),
+            g.dropped_depressed,
+            rates.eta_pre,
+            rates.eta_pre_gap,
+        )
         rows, columns = check.events > 0.0, r.n_post.numpy() >= spec.learning.n_essential
         product = np.broadcast_to(rate * x[:, None, :], w.shape)
     else:
@@ -91,9 +96,16 @@ def _check_half(check: ImageCheck, w: np.ndarray, fixed: np.ndarray, *, depresse
         columns = won & (r.n_post.numpy() >= spec.learning.n_essential)
         product = np.broadcast_to(rate * x[:, :, None], w.shape)
         check.learned |= columns.any(axis=0)
-    eta, eta_pre = (torch.full((n_steps, 1), value, dtype=torch.float64) for value in (rates.eta, rates.eta_pre))
+    eta, eta_pre = (
+        torch.full((n_steps, 1), value, dtype=torch.float64) for value in (rates.eta, rates.eta_pre)
+    )
     learn_pairs(
-        constants_of([spec] * n_steps, state.weight), state, r, eta, eta_pre, _events(check, depresses=depresses)
+        constants_of([spec] * n_steps, state.weight),
+        state,
+        r,
+        eta,
+        eta_pre,
+        _events(check, depresses=depresses),
     )
     exact = state.weight.numpy()
     pull = (w if depresses else m - w) if spec.learning.soft_bounds else np.full(w.shape, m)

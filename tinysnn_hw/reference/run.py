@@ -46,9 +46,10 @@ class ReferenceResult:
     trace : dict of str to array
         With ``record``, every register at the end of every step, [B, image, step, index]: `v_mem`, `v_th`, `theta`,
         `refractory_count`, in training `n_post`, `n_window`, `x_pre`, `c_pre`, and where the network has them `x_post`,
-        `v_inh`, `inhibitory_count`; ``margin``, ``v_mem - v_th`` when neurons are compared (-inf: held); ``winner`` and,
-        with inhibitory neurons, ``inhibitory_winner`` [B, image, step], -1 for none; in training ``weight`` after every image [B, image, input, neuron] and
-        ``weight_window`` after every window [B, image, window, input, neuron].
+        `v_inh`, `inhibitory_count`; ``margin``, ``v_mem - v_th`` when neurons are compared (-inf: held); ``winner``
+        and, with inhibitory neurons, ``inhibitory_winner`` [B, image, step], -1 for none; in training ``weight`` after
+        every image [B, image, input, neuron] and ``weight_window`` after every window [B, image, window, input,
+        neuron].
     """
 
     counts: npt.NDArray[np.int64]
