@@ -20,7 +20,7 @@ from tests.reference.courses import Fault, oracle_course, reference_course
 ROUNDINGS = ("floor", "to_zero", "nearest", "nearest_away")
 COUNTERS = ("refractory_count", "n_post", "n_window")
 REGISTERS = ("v_mem", "v_th", "theta", "x_pre", "c_pre", "weight", *COUNTERS)
-OF_PAIRWISE = ("v_mem", "v_th", "theta", "x_pre", "weight", "n_post", "x_post", "v_inh", "inhibitory_count")
+OF_PAIRWISE = ("v_mem", "x_pre", "weight", "n_post", "x_post", "v_inh", "inhibitory_count")
 ALL = [(name, False) for name in REGISTERS] + [(name, True) for name in OF_PAIRWISE]
 WORDS = [pair for pair in ALL if pair[0] not in (*COUNTERS, "c_pre", "inhibitory_count")]
 N_FAULTS = 8
