@@ -1,12 +1,13 @@
 """Speed of the float reference in PyTorch: one network, 16 networks at once, and a plain loop over one network.
 
-    python benchmarks/reference.py [--images 6] [--rounds 5] [--neurons 400] [--networks 1 16]
+    python benchmarks/reference.py [--images 6] [--rounds 5] [--neurons 400] [--networks 1 16] [--at-least 5]
 
 One thread, float32, training. The plain loop is what one writes first: the same network, one step after another, the
 step's spikes times the whole weight matrix, boolean masks, every register updated in every step. It is held against
 the reference: same spikes, same weights to 1e-4. Images are random spots of about MNIST's mean intensity, so no data
 are needed; each of several networks has its own seed and its own spikes. The rows take turns, so that a busy machine
-slows all alike. The table shows the median of networks x images per second and the ratio to the plain loop.
+slows all alike. The table shows the median of networks x images per second and the median ratio to the plain loop of
+the same turn. With ``--at-least`` the program fails if the last row's ratio is smaller.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--neurons", type=int, default=400)
     parser.add_argument("--networks", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--at-least", type=float, default=0.0, metavar="RATIO")
     options = parser.parse_args()
     torch.set_num_threads(1)
     spec = load_network("tinysnn", neurons=options.neurons)
@@ -134,12 +136,19 @@ def main() -> None:
             run()
             if round_:  # the first round fills caches
                 speeds[name].append(n_networks * options.images / (time.perf_counter() - begin))
-    plain = median(speeds[rows[0][0]])
+    plain = speeds[rows[0][0]]
+    ratios = {
+        name: median(a / b for a, b in zip(values, plain, strict=True)) for name, values in speeds.items()
+    }
     machine = platform.processor() or platform.machine()
     print(f"{machine}, PyTorch {torch.__version__}, one thread, {spec.network.neurons} neurons")
     print(f"{'':28}networks x images/s   of the plain loop")
     for name, values in speeds.items():
-        print(f"{name:28}{median(values):19.1f}{median(values) / plain:19.1f}x")
+        print(f"{name:28}{median(values):19.1f}{ratios[name]:19.1f}x")
+    if ratios[rows[-1][0]] < options.at_least:
+        raise SystemExit(
+            f"{rows[-1][0]}: {ratios[rows[-1][0]]:.1f}x of the plain loop, less than {options.at_least}x"
+        )
 
 
 if __name__ == "__main__":

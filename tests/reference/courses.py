@@ -12,9 +12,12 @@ import numpy as np
 from tests.reference.cases import Case
 from tinysnn_hw import reference
 from tinysnn_hw.engine.oracle import Oracle
+from tinysnn_hw.spec.network import NetworkSpec
 
-LSB_REGISTERS = ("weight", "v_mem", "v_th", "theta", "x_pre")
-COUNTERS = ("refractory_count", "n_post", "n_window", "c_pre")
+LSB_REGISTERS = ("weight", "v_mem", "v_th", "theta", "x_pre", "x_post", "v_inh")
+COUNTERS = ("refractory_count", "n_post", "n_window", "c_pre", "inhibitory_count")
+WINNERS = ("winner", "inhibitory_winner")
+OF_LAYER = ("v_inh", "inhibitory_count", "inhibitory_winner")
 
 
 class TracedOracle(Oracle):
@@ -24,6 +27,11 @@ class TracedOracle(Oracle):
         super().__init__(case.spec, case.seed)
         self.fault, self.image = fault, 0
         self.weight_window: list[list[list[int]]] = []
+        self.weight_depressed: list[list[list[int]]] = []
+
+    def _depress(self, u: int, step_events: Any) -> None:
+        super()._depress(u, step_events)
+        self.weight_depressed.append(copy.deepcopy(self.weight))
 
     def _learn(self, u: int, step_events: Any) -> None:
         super()._learn(u, step_events)
@@ -60,6 +68,8 @@ class Course:
     weight : float64[n_images + 1, n_inputs, n_neurons]
         Before the first and after every image.
     weight_window : float64[n_images, n_windows, n_inputs, n_neurons]
+    weight_depressed : float64[n_images, n_windows, n_inputs, n_neurons]
+        The oracle's, between depression and potentiation of a step; empty without pair-wise learning.
     theta, v_th : float64[n_images + 1, n_neurons]
         The same, between images.
     """
@@ -69,18 +79,25 @@ class Course:
     weight_window: np.ndarray
     theta: np.ndarray
     v_th: np.ndarray
+    weight_depressed: np.ndarray = field(default_factory=lambda: np.empty(0))
     saturated: int = 0
-    counts: list[list[int]] = field(default_factory=list)
+
+
+def registers_of(spec: NetworkSpec) -> list[str]:
+    """Return the registers with an LSB that a network has."""
+    return [name for name in LSB_REGISTERS if getattr(spec.formats, name) is not None]
 
 
 def oracle_course(case: Case, fault: Fault | None = None) -> Course:
     """Train the oracle on the raster of a case."""
     oracle = TracedOracle(case, fault)
-    formats = case.spec.formats
-    lsb = {name: getattr(formats, name).format.lsb for name in LSB_REGISTERS} | dict.fromkeys(COUNTERS, 1.0)
+    formats, own = case.spec.formats, registers_of(case.spec)
+    unit = {name: getattr(formats, name).format.lsb for name in own}
+    unit |= dict.fromkeys((*COUNTERS, *WINNERS), 1.0)
+    if formats.v_inh is None:
+        unit = {name: lsb for name, lsb in unit.items() if name not in OF_LAYER}
     between: dict[str, list[Any]] = {name: [] for name in ("weight", "theta", "v_th")}
-    seen: dict[str, list[Any]] = {name: [] for name in (*LSB_REGISTERS[1:], *COUNTERS, "winner")}
-    counts = []
+    seen: dict[str, list[Any]] = {name: [] for name in unit if name != "weight"}
 
     def keep() -> None:
         for name, values in between.items():
@@ -95,23 +112,19 @@ def oracle_course(case: Case, fault: Fault | None = None) -> Course:
         )
         for name, values in seen.items():
             values.append(getattr(trace, name))
-        counts.append(trace.counts)
         keep()
     # Clipping a weight to 0..w_max is part of its rule and in the reference, too.
-    saturated = sum(sum(oracle.stats[name][2:]) for name in LSB_REGISTERS[1:])  # type: ignore[arg-type]
-    real = {
-        name: np.array(values, np.float64) * lsb[name] for name, values in seen.items() if name != "winner"
-    }
-    real["winner"] = np.array(seen["winner"], np.int64)
+    saturated = sum(sum(oracle.stats[name][2:]) for name in own if name != "weight")  # type: ignore[arg-type]
     shape = (case.raster.n_images, -1, len(oracle.inputs), len(oracle.neurons))
     return Course(
-        registers=real,
-        weight=np.array(between["weight"], np.float64) * lsb["weight"],
-        weight_window=np.array(oracle.weight_window, np.float64).reshape(shape) * lsb["weight"],
-        theta=np.array(between["theta"], np.float64) * lsb["theta"],
-        v_th=np.array(between["v_th"], np.float64) * lsb["v_th"],
+        registers={name: np.array(values, np.float64) * unit[name] for name, values in seen.items()},
+        **{name: np.array(values, np.float64) * unit[name] for name, values in between.items()},
+        **{
+            name: np.array(getattr(oracle, name), np.float64).reshape(shape) * unit["weight"]
+            for name in ("weight_window", "weight_depressed")
+            if getattr(oracle, name)
+        },
         saturated=saturated,
-        counts=counts,
     )
 
 

@@ -91,6 +91,12 @@ class Grid:
     trace_gap: float
     w_max_gap: float
     weight_sum_gap: float
+    dropped_depressed: int
+    excitation_gap: float
+    inhibitory_factor: float
+    inhibitory_factor_gap: float
+    inhibitory_v_th_gap: float
+    inhibitory_v_reset_gap: float
 
 
 def grid_of(spec: NetworkSpec) -> Grid:
@@ -130,9 +136,25 @@ def grid_of(spec: NetworkSpec) -> Grid:
         clamp_gap=0.0 if neuron.v_th_cap is None else floor_gap(neuron.v_th_cap - neuron.v_th, f_theta),
         trace_factor=trace + gap(trace, 16),
         trace_gap=gap(trace, 16),
-        w_max_gap=gap(learning.w_max, f_w),
+        # A format that cannot hold w_max bounds the weight at its own largest number.
+        w_max_gap=max(gap(learning.w_max, f_w), learning.w_max - formats.weight.format.max),
         weight_sum_gap=0.0 if learning.weight_sum is None else gap(learning.weight_sum, f_w),
+        dropped_depressed=0
+        if formats.x_post is None or formats.eta_pre is None
+        else formats.x_post.format.frac_bits + formats.eta_pre.format.frac_bits,
+        **_layer_of(spec),
     )
+
+
+def _layer_of(spec: NetworkSpec) -> dict[str, float]:
+    layer, v_inh = spec.inhibitory, spec.formats.v_inh
+    names = ("excitation", "inhibitory_v_th", "inhibitory_v_reset", "inhibitory_factor")
+    if layer is None or v_inh is None:
+        return {**{f"{name}_gap": 0.0 for name in names}, "inhibitory_factor": 0.0}
+    f, factor = v_inh.format.frac_bits, math.exp(-1 / layer.tau_mem)
+    values, bits = (layer.excitation, layer.v_th, layer.v_reset, factor), (f, f, f, 16)
+    gaps = {f"{name}_gap": gap(x, n) for name, x, n in zip(names, values, bits, strict=True)}
+    return {**gaps, "inhibitory_factor": factor + gaps["inhibitory_factor_gap"]}
 
 
 def scale_gap(spec: NetworkSpec, u: int) -> float:
@@ -142,14 +164,33 @@ def scale_gap(spec: NetworkSpec, u: int) -> float:
     return float(abs(Fraction(math.floor(Fraction(2**f, full) + Fraction(1, 2)), 2**f) - Fraction(1, full)))
 
 
-def rates(spec: NetworkSpec, image: int, n_presentations: int) -> tuple[float, float, float, float]:
-    """Return learning rate and its gap, inhibition and its gap, of one training presentation."""
-    piece = image * spec.learning.schedule_pieces // n_presentations
-    eta, inhibition = real.eta(spec, piece), real.inhibition(spec, piece)
-    # The schedule itself is computed twice, in another order of operations.
-    return (
-        eta,
-        gap(eta, spec.formats.eta.format.frac_bits) + FLOAT * eta,
-        inhibition,
-        gap(inhibition, spec.formats.v_mem.format.frac_bits) + FLOAT * inhibition,
+@dataclass(frozen=True)
+class Rates:
+    """What the schedules give one training presentation, and how far each is from its fixed-point value."""
+
+    eta: float
+    eta_gap: float
+    eta_pre: float
+    eta_pre_gap: float
+    inhibition: float
+    inhibition_gap: float
+
+
+def rates(spec: NetworkSpec, image: int, n_presentations: int) -> Rates:
+    """Return the rates of one training presentation."""
+    piece, formats = image * spec.learning.schedule_pieces // n_presentations, spec.formats
+
+    def with_gap(x: float, register: RegisterSpec | None) -> tuple[float, float]:
+        # The schedule itself is computed twice, in another order of operations.
+        return x, 0.0 if register is None else gap(x, register.format.frac_bits) + FLOAT * x
+
+    return Rates(
+        *with_gap(real.eta(spec, piece), formats.eta),
+        *with_gap(real.eta_pre(spec, piece), formats.eta_pre),
+        *with_gap(real.inhibition(spec, piece), formats.v_mem),
     )
+
+
+def one_gap(register: RegisterSpec) -> float:
+    """Return how far a trace that is set to 1 is from it: a format without integer bits holds less."""
+    return max(0.0, 1.0 - register.format.max)

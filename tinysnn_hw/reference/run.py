@@ -47,8 +47,9 @@ class ReferenceResult:
         With ``record``, every register at the end of every step, [B, image, step, index]: `v_mem`, `v_th`, `theta`,
         `refractory_count`, in training `n_post`, `n_window`, `x_pre`, `c_pre`, and where the network has them `x_post`,
         `v_inh`, `inhibitory_count`; ``margin``, ``v_mem - v_th`` when neurons are compared (-inf: held); ``winner``
-        [B, image, step], -1 for none; in training ``weight`` after every image [B, image, input, neuron] and
-        ``weight_window`` after every window [B, image, window, input, neuron].
+        and, with inhibitory neurons, ``inhibitory_winner`` [B, image, step], -1 for none; in training ``weight`` after
+        every image [B, image, input, neuron] and ``weight_window`` after every window [B, image, window, input,
+        neuron].
     """
 
     counts: npt.NDArray[np.int64]
@@ -252,8 +253,12 @@ class _Collector:
         if self.train and self.c.pairwise:
             self._keep(x_post=r.x_post)
         if self.c.layer:
-            count = (r.inhibitory_held_until - t).clamp(min=0.0)
-            self._keep(v_inh=r.v_inh, inhibitory_count=count)
+            fires, which = r.inhibitory_spiked.max(dim=1)
+            self._keep(
+                v_inh=r.v_inh,
+                inhibitory_count=(r.inhibitory_held_until - t).clamp(min=0.0),
+                inhibitory_winner=torch.where(fires > 0.0, which, self.c.nobody[:, 0]),
+            )
 
     def image(self, state: ReferenceState, r: Registers) -> None:
         self.counts.append(r.n_post)
