@@ -104,7 +104,7 @@ def test_registers_of_a_given_width_are_split_and_what_was_found_is_tested(tinys
         "--max-drop",
         30,
     )
-    given = ("--bits", "qWN=8,weight=5", "--registers", "theta", "--test", "--seeds", 2)
+    given = ("--bits", "qWN=8,weight=5", "--registers", "theta", "--test", 2)
     ran = tinysnn("quantize", tiny, *words, *given, "--out", tmp_path / "s", "--json")
     assert ran.code == 0, ran.err
     found = ran.json

@@ -108,13 +108,14 @@ def quantize(
         ),
     ] = True,
     test: Annotated[
-        bool,
+        int | None,
         typer.Option(
-            "--test",
-            help="Last, train with all training images and test what was found on the test images.",
+            metavar="N",
+            min=1,
+            help="Last, train with all training images and so many seeds, and test on the test images; absent: do not.",
             rich_help_panel=_SEARCH,
         ),
-    ] = False,
+    ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     limit_train: options.LimitTrain = None,
@@ -185,14 +186,12 @@ def quantize(
                 spec,
                 scheme=scheme,
                 rounding=rounding,
-                seeds=range(seed, seed + seeds),
                 spike_seed=seed,
-                label_images=label_images,
                 folder=out / POINTS,
                 progress=progress,
                 threads=threads,
             )
-            points = make_points(images)
+            points = make_points(images, seeds=range(seed, seed + seeds), label_images=label_images)
             given = {} if bits is None else parse_widths(bits, points.registers)
             names = chosen_registers(registers, points.registers, scheme, given)
             if not search and not (table and names):
@@ -209,8 +208,8 @@ def quantize(
                 broken = failing_neighbour(points, space, found) if scheme == "in_place" else None
             if broken is not None:
                 why = diagnose(points.trained_in_place(broken), images, threads=threads)
-            if test and found is not None and found.best is not None:
-                final = make_points(whole)
+            if test is not None and found is not None and found.best is not None:
+                final = make_points(whole, seeds=range(seed, seed + test), label_images=None)
                 tested = (final.reference, final.evaluate([found.formats], "test")[0])
     except KeyboardInterrupt:
         note(f"interrupted: finished points are in {out / POINTS}; the same command goes on from there")
