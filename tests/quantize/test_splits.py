@@ -45,9 +45,9 @@ def test_splits_begin_with_what_holds_all_values():
     starts = dict(zip(POSSIBLE, formats("u0.8", "u7.8", "s7.8", "u7.16", "u8.0"), strict=True))
     space = make_splits(starts, {"v_mem": 8, "v_th": 8, "weight": 2, "c_pre": 6}, reach=1)
     assert space == {
-        "v_mem": formats("u7.1", "u8.0", "u6.2"),
-        "v_th": formats("s7.1", "s8.0", "s6.2"),
-        "weight": formats("u0.2", "u1.1", "u-1.3"),
+        "v_mem": formats("u7.1", "u6.2"),
+        "v_th": formats("s7.1", "s6.2"),
+        "weight": formats("u0.2", "u-1.3"),
         "c_pre": formats("u6.0"),
     }
 
@@ -56,7 +56,7 @@ class Scored:
     """Points whose accuracy is a function of the formats."""
 
     reference = (90.0,)
-    data = SimpleNamespace(n_test=900)  # one standard error is 1 point
+    data = SimpleNamespace(n_test=3600)  # two standard errors are 1 point
 
     def __init__(self, accuracy):
         self.accuracy = accuracy
@@ -114,5 +114,5 @@ def test_the_splits_found_are_as_good_as_those_of_exhaustive_search():
     every = points.evaluate([dict(zip(space, each, strict=True)) for each in product(*space.values())])
     best = max(trial.accuracy for trial in every if trial.accuracy is not None)
     (chosen,) = points.evaluate([found.formats])
-    assert sum(trial.accuracy is not None for trial in every) > 20
+    assert len(every) == 27 and sum(trial.accuracy is not None for trial in every) > 8
     assert chosen.accuracy >= best - found.margin and not math.isnan(best)

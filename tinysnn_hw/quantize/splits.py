@@ -13,7 +13,7 @@ from tinysnn_hw.quantize.ptq import PRESETS, with_width
 from tinysnn_hw.quantize.search import Choice, Space
 
 REACH = 2
-"""Integer bits fewer and more than a register's values need that are tried, unless told otherwise."""
+"""Integer bits fewer than a register's values need that are tried, unless told otherwise."""
 UNSPLIT = ("c_pre",)
 """Registers that count, and so have integer bits only."""
 
@@ -81,7 +81,7 @@ def make_splits(
     widths : mapping of str to int
         Register -> bits in all.
     reach : int
-        Integer bits fewer and more that are tried.  Fewer leave more fraction bits, but values are cut off.
+        Integer bits fewer that are tried: they leave more fraction bits, but large values are cut off.
     """
     space: dict[str, tuple[Format, ...]] = {}
     for name, bits in widths.items():
@@ -89,9 +89,9 @@ def make_splits(
         if name in UNSPLIT:
             space[name] = (Format(fmt.signed, bits, 0),)
             continue
-        places = sorted(range(-reach, reach + 1), key=lambda more: (abs(more), -more))
         space[name] = tuple(
-            with_width(Format(fmt.signed, fmt.int_bits + more, fmt.frac_bits), bits, name) for more in places
+            with_width(Format(fmt.signed, fmt.int_bits - fewer, fmt.frac_bits), bits, name)
+            for fewer in range(reach + 1)
         )
     return space
 
@@ -100,7 +100,7 @@ def choose_splits(points: Points, space: Space) -> Splits:
     """Choose the split of every register: one register after the other, until nothing changes.
 
     The first split of a register, which holds all its values, stays unless another one is more accurate by at least
-    the standard error of an accuracy measured on this many images, so that luck does not choose, or the first is
+    two standard errors of an accuracy measured on this many images, so that luck does not choose, or the first is
     refused.
 
     Parameters
@@ -116,7 +116,7 @@ def choose_splits(points: Points, space: Space) -> Splits:
     """
     now: Choice = {name: formats[0] for name, formats in space.items()}
     mean = sum(points.reference) / len(points.reference)
-    margin = math.sqrt(mean * (100.0 - mean) / points.data.n_test)
+    margin = 2.0 * math.sqrt(mean * (100.0 - mean) / points.data.n_test)
     seen: list[Choice] = []
     trials: dict[str, tuple[Trial, ...]] = {}
     while now not in seen:
