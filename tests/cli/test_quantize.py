@@ -7,6 +7,9 @@ import json
 
 import pytest
 
+from tinysnn_hw.data import load_dataset
+from tinysnn_hw.fixed import Format
+from tinysnn_hw.learning import evaluate_many, train_many
 from tinysnn_hw.quantize import points
 from tinysnn_hw.spec import load_network
 
@@ -87,6 +90,48 @@ def test_nothing_that_holds_is_a_negative_finding(tinysnn, tiny, tmp_path):
     assert not (tmp_path / "s" / "network.toml").exists()
 
 
+def test_registers_of_a_given_width_are_split_and_what_was_found_is_tested(tinysnn, tiny, tmp_path):
+    words = (
+        "--limit-train",
+        300,
+        "--holdout",
+        100,
+        "--threads",
+        1,
+        "--widths",
+        17,
+        "--no-table",
+        "--max-drop",
+        30,
+    )
+    given = ("--bits", "qWN=8,weight=5", "--registers", "theta", "--test", 2)
+    ran = tinysnn("quantize", tiny, *words, *given, "--out", tmp_path / "s", "--json")
+    assert ran.code == 0, ran.err
+    found = ran.json
+    widths = {name: Format.parse(fmt).width for name, fmt in found["formats"].items()}
+    assert (widths["weight"], widths["v_mem"], widths["v_th"]) == (5, 8, 8) and widths["theta"] < 22
+    # The floor is 0, so the sign bit of the file's s8.8 becomes one of precision.
+    assert found["splits"]["v_mem"][0]["formats"]["v_mem"] == "u7.1"
+    assert found["splits"]["weight"][0]["formats"]["weight"] == "u0.5"
+    assert found["sensitivity"] is None
+    spec = load_network(tmp_path / "s" / "network.toml")
+    data = load_dataset("digits").limit(300)
+    models = train_many([spec], data, seeds=[0, 1], spike_seed=0)
+    results = evaluate_many(models, data)
+    assert found["test"]["found"]["accuracies"] == [result.accuracy for result in results]
+    assert len(found["test"]["float_seeds"]) == 2
+    again = tinysnn("quantize", tiny, *words, *given, "--out", tmp_path / "s")
+    assert again.code == 0 and "Splits of the given widths" in again.out and "Test images, after" in again.out
+
+
+def test_the_table_alone(tinysnn, tiny, tmp_path):
+    ran = tinysnn("quantize", tiny, *QUICK, "--no-search", "--out", tmp_path / "s", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["formats"] is None and ran.json["found"] is None
+    assert [len(trials) for trials in ran.json["sensitivity"].values()] == [3, 3]
+    assert (tmp_path / "s" / "sensitivity.csv").is_file() and not (tmp_path / "s" / "network.toml").exists()
+
+
 def test_refusals(tinysnn, tiny, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
@@ -96,6 +141,15 @@ def test_refusals(tinysnn, tiny, tmp_path):
         (("--out", tmp_path / "a", "--scheme", "ptq", "--registers", "theta"), "'theta' is none"),
         (("--out", tmp_path / "a", "--registers", "wait"), "'wait' is none"),
         (("--out", tmp_path / "a", "--holdout", 300), "holdout"),
+        (("--out", tmp_path / "a", "--bits", "weight"), "REGISTER=BITS"),
+        (("--out", tmp_path / "a", "--bits", "weight=33"), "1 to 32 bits"),
+        (("--out", tmp_path / "a", "--bits", "wait=8"), "'wait' is neither a preset"),
+        (
+            ("--out", tmp_path / "a", "--bits", "weight=8", "--registers", "weight"),
+            "has its width from --bits",
+        ),
+        (("--out", tmp_path / "a", "--bits", "weight=8", "--no-search"), "no table is left"),
+        (("--out", tmp_path / "a", "--no-table", "--no-search"), "no table is left"),
     ):
         ran = tinysnn("quantize", tiny, "--limit-train", 300, *words)
         assert ran.code == 2 and message in ran.err, ran.err

@@ -213,10 +213,35 @@ NARROW, WIDE = "fast w8 l16", "fast w8 l32"
 )
 @pytest.mark.parametrize(
     ("v_mem", "plan"),
-    [("s8.8", NARROW), ("s8.5", NARROW), ("s8.0", NARROW), ("s12.8", WIDE), ("s12.3", WIDE), ("s12.0", WIDE)],
-)
+    [
+        ("s8.8", NARROW), ("s8.5", NARROW), ("s8.0", NARROW), ("s12.8", WIDE), ("s12.3", WIDE), ("s12.0", WIDE),
+        # As many values without a sign: the same lane up to u7.8, then the wider one.
+        ("u7.8", NARROW), ("u7.1", NARROW), ("u8.8", WIDE), ("u8.0", WIDE), ("u12.3", WIDE),
+    ],
+)  # fmt: skip
 def test_leaks_and_membranes(v_mem: str, plan: str, leak: dict[str, Any]) -> None:
-    compared_network("tinysnn-wta", plan, v_mem=v_mem, **leak)
+    floor = {"neuron__v_floor": None} if v_mem.startswith("u") else {}
+    compared_network("tinysnn-wta", plan, v_mem=v_mem, **leak, **floor)
+
+
+@pytest.mark.parametrize("floor", [0.0, None])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_an_unsigned_membrane_is_the_signed_one_that_never_falls_below_0(
+    rounding: str, floor: float | None
+) -> None:
+    bits = {
+        v_mem: compared_network(
+            "tinysnn-wta", NARROW, v_mem=v_mem, neuron__v_floor=0.0 if v_mem == "s8.2" else floor,
+            formats__v_mem__rounding=rounding,
+        )
+        for v_mem in ("s8.2", "u7.2")
+    }  # fmt: skip
+    for phase in PHASES:
+        low = [seen[phase]["stats"][1, 2] for seen in bits.values()]
+        assert low[0] == 0 and (low[1] > 0) == (floor is None)
+        for seen in bits.values():
+            seen[phase]["stats"][1, 2] = 0
+        assert differing(*(seen[phase] for seen in bits.values())) == [], phase
 
 
 @pytest.mark.parametrize(

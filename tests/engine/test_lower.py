@@ -188,6 +188,7 @@ def refused(**changes: Any) -> str:
     [
         ({"v_mem": "s4.8", "neuron__v_floor": None}, "v_mem", "neuron.v_th", "8"),
         ({"v_mem": "s6.8"}, "v_mem", "neuron.v_floor", "-117"),
+        ({"v_mem": "u7.8"}, "v_mem", "neuron.v_floor", "-117"),
         ({"v_th": "u3.8"}, "v_th", "neuron.v_th", "8"),
         ({"v_th": "s4.8"}, "v_th", "neuron.v_th", "8"),
         ({"v_th": "s7.8"}, "v_th", "neuron.v_th_cap", "104.8"),
@@ -205,8 +206,8 @@ def test_a_register_too_narrow_for_its_constant(
         f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value} "
     )
     enough = Format.parse(re.search(r"use at least ([su]\d+\.\d+)", said)[1])
-    assert enough.frac_bits == fmt.frac_bits and enough.signed == fmt.signed
     raw = nearest(float(value), fmt.frac_bits)
+    assert enough.frac_bits == fmt.frac_bits and enough.signed == (fmt.signed or raw < 0)
     assert enough.raw_min <= raw <= enough.raw_max
     # Following the advice until nothing is left to advise gives a network.
     for _ in range(4):
@@ -434,7 +435,8 @@ def test_recorded_values_stay_inside_their_proofs(observed: tuple[NetworkSpec, i
     )
     accumulated = v_before * 2 ** (f_a - f["v_mem"]) + sums
     holds(proof_of(lowered, "accumulator before saturation"), accumulated)
-    kept = np.clip(accumulated[held == 0], None, 2 ** (lowered.formats["v_mem"].int_bits + f_a - 1) - 1)
+    v_mem = lowered.formats["v_mem"]
+    kept = np.clip(accumulated[held == 0], None, 2 ** (v_mem.int_bits - v_mem.signed + f_a) - 1)
     if kept.size:
         holds(proof_of(lowered, "leak product"), kept * (2**16 if spec.neuron.leak == "multiply" else 1))
     grid = max(f["v_mem"], f["v_th"])

@@ -331,6 +331,25 @@ def test_overflow_of_the_accumulator(mode: str, expected: list[int], stats: list
     assert oracle.refused == (["v_mem"] if mode == "error" else [])
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected", "stats"),
+    [
+        ("saturate", [3, 6, 7], [0, 7, 0, 1]),  # 6 + 5
+        ("wrap", [3, 6, 3], [0, 6, 0, 1]),  # 11 - 8
+        ("saturate_symmetric", [3, 6, 7], [0, 7, 0, 1]),
+        ("error", [3, 6, 7], [0, 7, 0, 1]),
+    ],
+)
+def test_overflow_of_an_unsigned_accumulator(mode: str, expected: list[int], stats: list[int]) -> None:
+    spec = network(
+        encoding__n_steps=3, network__neurons=1, neuron__v_floor=None, formats__v_mem__format="u3.0",
+        formats__v_mem__overflow=mode, formats__weight__format="u3.0",
+    )  # fmt: skip
+    oracle = Oracle(spec, 0)
+    assert column(show(oracle, [[0], [0], [1]], weight=[[3], [5]]).v_mem) == expected
+    assert oracle.stats["v_mem"] == stats
+
+
 def test_carry_of_rounding_saturates() -> None:
     spec = network(network__neurons=1, formats__v_mem__format="s3.0", formats__weight__format="u3.1")
     oracle = Oracle(spec, 0)
@@ -413,8 +432,25 @@ def test_inhibition_lowers_the_others_but_not_who_is_held() -> None:
     ],
 )
 def test_floor_of_inhibition(floor: float | None, mode: str, expected: int, low: int) -> None:
+    inhibited_at_a_spike("s3.4", floor, mode, expected, low)
+
+
+@pytest.mark.parametrize(
+    ("floor", "mode", "expected", "low"),
+    [
+        (None, "saturate", 0, 1),
+        (None, "saturate_symmetric", 0, 1),
+        (None, "wrap", 8 - 80 + 128, 1),
+        (0.0, "wrap", 0, 0),
+    ],
+)
+def test_inhibition_of_an_unsigned_membrane(floor: float | None, mode: str, expected: int, low: int) -> None:
+    inhibited_at_a_spike("u3.4", floor, mode, expected, low)
+
+
+def inhibited_at_a_spike(v_mem: str, floor: float | None, mode: str, expected: int, low: int) -> None:
     spec = network(
-        neuron__v_th=3.0, neuron__v_floor=floor, inhibition__strength=5.0, formats__v_mem__format="s3.4",
+        neuron__v_th=3.0, neuron__v_floor=floor, inhibition__strength=5.0, formats__v_mem__format=v_mem,
         formats__v_mem__overflow=mode,
     )  # fmt: skip
     oracle = Oracle(spec, 0)

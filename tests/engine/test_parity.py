@@ -126,7 +126,8 @@ def network(
     width = whole(10, 16) if plain else whole(4, 24)
     # A range of 2 to 64 full weights, above and below 0.
     above = int(np.ceil(np.log2(w_max))) + whole(1, 6)
-    v_mem = Format(True, above + 1, width - above - 1)
+    signed = some(True, True, False)
+    v_mem = Format(signed, above + signed, width - above - signed)
     v_th = min(w_max * number(rng, 0.2, 4.0), 0.9 * v_mem.max)
     theta_plus = some(0.0, 0.02, 0.1, 0.6) * v_th
     cap = v_th + some(0.0, 0.3, 1.0, 3.0) * v_th if some(True, plain, plain) else None

@@ -53,7 +53,7 @@ def test_registers_have_the_ends_of_the_whole_training(found, trained):
         assert one.min_raw <= seen.min_raw and one.max_raw >= seen.max_raw
         if name != "v_mem":  # the potential is also sampled with learning off
             assert (one.min_raw, one.max_raw) == (seen.min_raw, seen.max_raw)
-        signed = name == "v_mem"
+        signed = one.min_raw < 0
         assert one.int_bits == needed_int_bits(
             [one.min_raw * one.fitted.lsb, one.max_raw * one.fitted.lsb], signed
         )

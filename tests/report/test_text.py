@@ -17,13 +17,13 @@ def in_format(fmt, low, high):
     )
 
 
-@given(st.booleans(), st.integers(1, 32), st.integers(-4, 20), st.sampled_from(["v_mem", "v_th"]), st.data())
+@given(st.booleans(), st.integers(1, 32), st.integers(-4, 20), st.sampled_from(["v_mem", "v_inh"]), st.data())
 def test_fitting_format_is_the_narrowest(signed, width, frac_bits, name, data):
     fmt = Format(signed, width - frac_bits, frac_bits)
     low = data.draw(st.integers(fmt.raw_min, fmt.raw_max))
     high = data.draw(st.integers(low, fmt.raw_max))
     fits = fitting_format(name, in_format(fmt, low, high))
-    assert (fits.signed, fits.frac_bits) == (signed and (low < 0 or name == "v_mem"), frac_bits)
+    assert (fits.signed, fits.frac_bits) == (signed and (low < 0 or name == "v_inh"), frac_bits)
     assert fits.raw_min <= low and high <= fits.raw_max
     assert fits.width <= width
     if fits.width > 1:

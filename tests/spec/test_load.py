@@ -306,7 +306,6 @@ def test_impossible_values(key: str, value: object, allowed: str):
         ({"learning.update_steps": 251}, ["update_steps = 251 exceeds encoding.n_steps = 250"]),
         ({"encoding.gain_min": 5.0}, ["gain_max = 4.0 must not lie below gain_min = 5.0"]),
         ({"encoding.rate_max_hz": 16001.0}, ["at most 16 events per step and pixel"]),
-        ({"formats.v_mem.format": "u8.8"}, ["v_mem: u8.8 must be signed, such as s8.8"]),
         ({"formats.theta.format": "s8.8"}, ["theta: s8.8 must be unsigned"]),
         ({"formats.x_pre.format": "s1.8"}, ["x_pre: s1.8 must be unsigned"]),
         ({"formats.x_pre.format": "u10.-2"}, ["x_pre: u10.-2 must not have negative fraction bits"]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,16 @@ def quantize(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Registers to narrow; absent: all that the scheme can choose.",
+            help="Registers to narrow; absent: all that the scheme can choose, or with --bits none.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A=N,...",
+            help="Bits in all of registers (or of preset qW or qWN), whose split at the binary point is searched; only "
+            "the --registers are then narrowed.",
             rich_help_panel=_SEARCH,
         ),
     ] = None,
@@ -91,6 +101,21 @@ def quantize(
         bool,
         typer.Option("--table/--no-table", help="Also measure each register alone.", rich_help_panel=_SEARCH),
     ] = True,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search/--no-search", help="Search; without: the table alone.", rich_help_panel=_SEARCH
+        ),
+    ] = True,
+    test: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Last, train with all training images and so many seeds, and test on the test images; absent: do not.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     limit_train: options.LimitTrain = None,
@@ -112,10 +137,10 @@ def quantize(
     """Narrow every register as far as the accuracy on held-out training images allows; write the network.
 
     Integer bits follow from the values that a training at the formats of the network, or those given, writes;
-    fraction bits are taken away from there. FOLDER gets network.toml, which every
-    command takes as a NETWORK, report.json, sensitivity.csv and, with matplotlib, sensitivity.png. Every finished
-    point is kept under FOLDER/points: the same command goes on where it was broken off. Exits with 1 if not even
-    the formats it starts from hold.
+    fraction bits are taken away from there. With --bits some registers keep a width and only their split is
+    chosen. FOLDER gets network.toml, which every command takes as a NETWORK, report.json, sensitivity.csv and, with
+    matplotlib, sensitivity.png. Every finished point is kept under FOLDER/points: the same command goes on where
+    it was broken off. Exits with 1 if not even the formats it starts from hold.
     """
     check_folder(out)
     flags = NetworkFlags(
@@ -139,53 +164,68 @@ def quantize(
     from tinysnn_hw.quantize import (
         Points,
         analyse_ranges,
+        choose_splits,
         diagnose,
         failing_neighbour,
         fitted_formats,
         greedy,
         make_space,
+        make_splits,
+        parse_widths,
         sensitivity,
     )
     from tinysnn_hw.report import quantization as report
+    from tinysnn_hw.spec.registers import register_formats
     from tinysnn_hw.spec.save import save_network, write_text
 
+    found = tested = broken = why = None
     try:
         with progress_bars() as progress:
-            points = Points(
+            make_points = partial(
+                Points,
                 spec,
-                images,
                 scheme=scheme,
                 rounding=rounding,
-                seeds=range(seed, seed + seeds),
                 spike_seed=seed,
-                label_images=label_images,
                 folder=out / POINTS,
                 progress=progress,
                 threads=threads,
             )
-            names = chosen_registers(registers, points.registers, scheme)
+            points = make_points(images, seeds=range(seed, seed + seeds), label_images=label_images)
+            given = {} if bits is None else parse_widths(bits, points.registers)
+            names = chosen_registers(registers, points.registers, scheme, given)
+            if not search and not (table and names):
+                raise SpecError("--no-search: no table is left to measure; name --registers, or search")
             ranges = analyse_ranges(points.trained_in_place({}), images, head_room=head_room)
-            space = make_space(spec, names, n_widths=widths, starts=fitted_formats(spec, ranges))
-            found_alone = sensitivity(points, space) if table else None
-            found = greedy(points, space, max_drop)
-            broken = failing_neighbour(points, space, found) if scheme == "in_place" else None
-            why = (
-                None if broken is None else diagnose(points.trained_in_place(broken), images, threads=threads)
-            )
+            starts = register_formats(spec) | fitted_formats(spec, ranges)
+            splits = choose_splits(points, make_splits(starts, given)) if given else None
+            space = make_space(spec, names, n_widths=widths, starts=starts)
+            if splits is not None:
+                space |= {name: (fmt,) for name, fmt in splits.formats.items()}
+            found_alone = sensitivity(points, space) if table and names else None
+            if search:
+                found = greedy(points, space, max_drop)
+                broken = failing_neighbour(points, space, found) if scheme == "in_place" else None
+            if broken is not None:
+                why = diagnose(points.trained_in_place(broken), images, threads=threads)
+            if test is not None and found is not None and found.best is not None:
+                final = make_points(whole, seeds=range(seed, seed + test), label_images=None)
+                tested = (final.reference, final.evaluate([found.formats], "test")[0])
     except KeyboardInterrupt:
         note(f"interrupted: finished points are in {out / POINTS}; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
     memory = None
-    if found.best is not None:
+    if found is not None and found.best is not None:
         best = points.spec(found.formats)
         memory = memory_table(best)
         where = f"tinysnn quantize: {scheme}, at most {max_drop:g} points below float64 on {images.name}"
         save_network(best, out / NETWORK_FILE, {"formats": where})
-    else:
+    elif search:
         (out / NETWORK_FILE).unlink(missing_ok=True)
     payload = {
         "network": spec.name, "recipe": spec.recipe, "data": images.name, "scheme": scheme, "seeds": list(points.seeds),
-        "registers": list(space), **report.quantization_json(found_alone, found, memory, max_drop),
+        "registers": list(space),
+        **report.quantization_json(found_alone, found, memory, max_drop, splits=splits, tested=tested),
         "ranges": report.ranges_json(ranges),
         "one_format_lower": None if broken is None or why is None else
         {"formats": {name: str(fmt) for name, fmt in broken.items()}, **report.diagnosis_json(why)},
@@ -199,13 +239,17 @@ def quantize(
     else:
         title = f"{spec.name}, recipe {spec.recipe}, {scheme} on {images.name}"
         show(
-            report.quantization_table(title, found_alone, found, memory, max_drop),
+            report.quantization_table(
+                title, found_alone, found, memory, max_drop, splits=splits, tested=tested
+            ),
             report.ranges_table(ranges),
         )
         if broken is not None and why is not None:
             chosen = ", ".join(f"{name} {fmt}" for name, fmt in broken.items())
-            which = "at the start" if found.best is None else "one format lower"
+            which = "at the start" if found is None or found.best is None else "one format lower"
             show(report.diagnosis_table(f"What happens {which} ({chosen})", why))
+    if found is None:
+        return
     if found.best is None:
         note(
             f"negative: the widest formats already lose more than --max-drop {max_drop:g}; start from wider ones, or "
@@ -229,16 +273,22 @@ def check_folder(out: Path) -> None:
         )
 
 
-def chosen_registers(text: str | None, possible: Sequence[str], scheme: str) -> list[str]:
-    """Return the registers of ``--registers``, or all.
+def chosen_registers(
+    text: str | None, possible: Sequence[str], scheme: str, given: Collection[str] = ()
+) -> list[str]:
+    """Return the registers of ``--registers``; absent: all, or none where ``--bits`` has ``given`` some their width.
 
     Raises
     ------
     SpecError
-        One is unknown, or the scheme cannot choose it.
+        One is unknown, the scheme cannot choose it, or its width is given.
     """
-    names = list(possible) if text is None else [name.strip() for name in text.split(",")]
+    if text is None:
+        return [] if given else list(possible)
+    names = [name.strip() for name in text.split(",")]
     for name in names:
+        if name in given:
+            raise SpecError(f"--registers: {name!r} has its width from --bits; name it in one of the two")
         if name not in possible:
             raise SpecError(
                 f"--registers: {name!r} is none that scheme {scheme!r} can choose: {', '.join(possible)}"

@@ -104,11 +104,12 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     acc_frac = max(v.frac_bits, w.frac_bits) + fm.guard_bits
     acc_width = v.int_bits + acc_frac
     sym = fm.v_mem.overflow == Overflow.SATURATE_SYMMETRIC
-    v_min = -v.raw_max if sym else v.raw_min
-    if acc_width < 2:
+    v_min = -v.raw_max if sym and v.signed else v.raw_min
+    if acc_width < 1 + v.signed:
         raise SpecError(
             f"formats.v_mem = {v}: the accumulator (v_mem's integer bits, {acc_frac} fraction bits) is empty"
         )
+    acc_max = (1 << (acc_width - v.signed)) - 1
     th_frac = max(th.frac_bits, theta.frac_bits, P.THRESHOLD_BITS)
     cmp_frac = max(v.frac_bits, th.frac_bits)
     require(spec, "v_mem", v, "neuron.v_reset", neuron.v_reset)
@@ -156,12 +157,14 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
     n_updates = spec.encoding.n_steps // learning.update_steps
     mem = MembraneParams(
         acc_width=acc_width,
-        acc_max=(1 << (acc_width - 1)) - 1,
+        acc_min=-(acc_max + 1) if v.signed else 0,
+        acc_max=acc_max,
         sum_shift=acc_frac - w.frac_bits,
         v_shift=acc_frac - v.frac_bits,
         v_min=v_min,
         v_max=v.raw_max,
         v_width=v.width,
+        v_signed=int(v.signed),
         v_rounding=int(fm.v_mem.rounding),
         v_overflow=int(fm.v_mem.overflow),
         v_rand_bits=fm.v_mem.rand_bits,

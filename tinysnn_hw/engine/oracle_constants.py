@@ -174,7 +174,7 @@ class Constants:
         pieces = range(learning.schedule_pieces)
         window_trace = learning.trace == "window"
         return cls(
-            accumulator=Format(True, formats.v_mem.format.int_bits, f_a),
+            accumulator=Format(formats.v_mem.format.signed, formats.v_mem.format.int_bits, f_a),
             f_a=f_a,
             f_t=f_t,
             w_max=min(const(learning.w_max, f_weight), formats.weight.format.raw_max),

@@ -40,12 +40,14 @@ class MembraneParams(NamedTuple):
     """Accumulator, `v_mem`, leak and comparison.  `v_mem` on the accumulator grid is ``raw << v_shift``."""
 
     acc_width: int
+    acc_min: int
     acc_max: int
     sum_shift: int
     v_shift: int
     v_min: int
     v_max: int
     v_width: int
+    v_signed: int
     v_rounding: int
     v_overflow: int
     v_rand_bits: int

@@ -72,7 +72,7 @@ def prove(p: Params, eta_max: int, events: int, eta_pre_max: int = 0) -> tuple[P
     proofs = [
         Proof("input sum", 0, total, "weight"),
         Proof("accumulator before saturation", v_low, v_high + total, "v_mem, weight, guard_bits"),
-        Proof("leak product", -acc * leak, (acc + rounding) * leak, "v_mem, guard_bits"),
+        Proof("leak product", p.mem.acc_min * leak, (acc + rounding) * leak, "v_mem, guard_bits"),
         Proof("threshold comparison", *_margin(p), "v_mem, v_th"),
         Proof(
             "threshold sum",

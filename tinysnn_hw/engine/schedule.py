@@ -50,8 +50,9 @@ def require(spec: NetworkSpec, register: str, fmt: Format, key: str, value: floa
     raw = constant(value, fmt.frac_bits)
     if not fmt.raw_min <= raw <= fmt.raw_max:
         bits = (raw if raw >= 0 else -raw - 1).bit_length()
-        need = max(bits + int(fmt.signed), 1) - fmt.frac_bits
-        kind = "s" if fmt.signed or value < 0 else "u"
+        signed = fmt.signed or raw < 0
+        need = max(bits + int(signed), 1) - fmt.frac_bits
+        kind = "s" if signed else "u"
         raise SpecError(
             f"formats.{register} = {fmt} ({fmt.min:g} to {fmt.max:g}) cannot hold {key} = {value:g} of "
             f"{spec.name!r}; use at least {kind}{need}.{fmt.frac_bits}, or {'raise' if value < 0 else 'lower'} {key}"

@@ -31,7 +31,7 @@ def integrate(mem, total, v, draw, stats):
     """Return the new ``v_mem`` of one neuron that received the raw weight sum ``total``."""
     a = (v << mem.v_shift) + (total << mem.sum_shift)
     over = a > mem.acc_max
-    a = fit(a, -mem.acc_max - 1, mem.acc_max, mem.acc_width, True, mem.v_overflow)
+    a = fit(a, mem.acc_min, mem.acc_max, mem.acc_width, mem.v_signed, mem.v_overflow)
     shift = mem.v_shift
     if mem.leak == P.LEAK_SHIFT:
         a = a - (a >> mem.leak_shift)
@@ -42,7 +42,7 @@ def integrate(mem, total, v, draw, stats):
         a = max(a - mem.leak_sub, 0) if a >= 0 else min(a + mem.leak_sub, 0)
     rounded = round_shift(a, shift, mem.v_rounding, draw, mem.v_rand_bits)
     over = over or rounded > mem.v_max
-    raw = fit(rounded, mem.v_min, mem.v_max, mem.v_width, True, mem.v_overflow)
+    raw = fit(rounded, mem.v_min, mem.v_max, mem.v_width, mem.v_signed, mem.v_overflow)
     note(stats, P.STAT_V_MEM, raw, np.int64(over))
     return raw
 
@@ -59,7 +59,7 @@ def inhibit_v_mem(mem, v, inhibition, stats):
     low = v - inhibition
     if mem.has_floor:
         low = max(low, mem.v_floor)
-    raw = fit(low, mem.v_min, mem.v_max, mem.v_width, True, mem.v_overflow)
+    raw = fit(low, mem.v_min, mem.v_max, mem.v_width, mem.v_signed, mem.v_overflow)
     note(stats, P.STAT_V_MEM, raw, overflow_side(low, mem.v_min, mem.v_max, mem.v_overflow))
     return raw
 

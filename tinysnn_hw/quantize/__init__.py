@@ -30,6 +30,7 @@ from tinysnn_hw.quantize.search import (
     make_space,
     sensitivity,
 )
+from tinysnn_hw.quantize.splits import Splits, choose_splits, make_splits, parse_widths
 
 __all__ = [
     "INFERENCE_REGISTERS",
@@ -42,9 +43,11 @@ __all__ = [
     "Points",
     "RangeAnalysis",
     "Sensitivity",
+    "Splits",
     "Trial",
     "analyse_constants",
     "analyse_ranges",
+    "choose_splits",
     "diagnose",
     "exhaustive",
     "failing_neighbour",
@@ -52,6 +55,8 @@ __all__ = [
     "fitted_formats",
     "greedy",
     "make_space",
+    "make_splits",
+    "parse_widths",
     "preset_formats",
     "quantize",
     "sensitivity",

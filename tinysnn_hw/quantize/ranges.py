@@ -25,7 +25,6 @@ from tinysnn_hw.spec import NetworkSpec
 N_BINS = 32
 N_SAMPLED = 16
 """Training images recorded with learning on, and again with learning off, unless told otherwise."""
-_SIGNED = ("v_mem", "v_inh")
 _MAX_FRAC_BITS = 32
 Ints = npt.NDArray[np.int64]
 
@@ -151,7 +150,8 @@ def analyse_ranges(
         samples.setdefault(name, _Sample()).add(raw)
     if not p.lay.on:
         acc = lowered.formats["v_mem"].frac_bits + p.mem.v_shift
-        formats["accumulator"] = Format(True, lowered.formats["v_mem"].int_bits, acc)
+        v_mem = lowered.formats["v_mem"]
+        formats["accumulator"] = Format(v_mem.signed, v_mem.int_bits, acc)
     for name, raw in _inference_values(model, data, lowered, n_images):
         samples.setdefault(name, _Sample()).add(raw)
     for name in ("weight", "v_th", "theta"):
@@ -202,7 +202,7 @@ def _analysis(
     low, high = int(values[0]), int(values[-1])
     if seen is not None:
         low, high = min(low, seen.min_raw), max(high, seen.max_raw)
-    signed = name in _SIGNED or low < 0
+    signed = name == "v_inh" or low < 0
     needed = max(max(high, 0).bit_length(), max(-low - 1, 0).bit_length(), 1 - signed)
     int_bits = needed + signed - fmt.frac_bits + head_room
     binned, edges = np.histogram(

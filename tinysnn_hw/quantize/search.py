@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -165,12 +165,20 @@ def _descend(
 ) -> tuple[Choice, Trial]:
     for name in (name for name in points.registers if name in space):
         below = _neighbours(space, now, name)[0] if number > 1 else _below(space, now, name)
-        trials = points.evaluate([{**now, name: fmt} for fmt in below], f"pass {number}: {name}")
-        for fmt, trial in zip(below, trials, strict=True):
+        choices = [{**now, name: fmt} for fmt in below]
+        for choice, trial in _one_by_one(points, choices, f"pass {number}: {name}"):
             if not trial.holds(least):
                 break
-            now, best = {**now, name: fmt}, trial
+            now, best = choice, trial
     return now, best
+
+
+def _one_by_one(points: Points, choices: Sequence[Choice], stage: str) -> Iterator[tuple[Choice, Trial]]:
+    """Yield choices with their trials, which are computed in batches: those behind the first to fail mostly not."""
+    size = max(BATCH // len(points.seeds), 1)
+    for first in range(0, len(choices), size):
+        batch = choices[first : first + size]
+        yield from zip(batch, points.evaluate(batch, stage), strict=True)
 
 
 def _exchange(

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tinysnn_hw.fixed.format import Format
-from tinysnn_hw.quantize import Diagnosis, Found, RangeAnalysis, Sensitivity, Trial
+from tinysnn_hw.quantize import Diagnosis, Found, RangeAnalysis, Sensitivity, Splits, Trial
 from tinysnn_hw.quantize.points import trial_json
 from tinysnn_hw.report.network import accounting_table
 from tinysnn_hw.report.text import count, interval, percent, plain_table, points, real, section
@@ -53,6 +53,42 @@ def sensitivity_table(table: Sensitivity) -> RenderableType:
         note=f"float64: {percent(reference)} %. Mean of {_seeds(table.reference)}; all other registers as in the "
         "first column.",
     )
+
+
+def splits_table(splits: Splits, reference: Sequence[float]) -> RenderableType:
+    """Return the accuracy of every split of registers whose width is given.
+
+    Parameters
+    ----------
+    splits : Splits
+    reference : sequence of float
+        Accuracy of the float64 twin, seed by seed [percent].
+    """
+    grid = plain_table("register", "format", ">bits", ">accuracy", ">seeds", "")
+    for name, trials in splits.trials.items():
+        for trial in trials:
+            fmt = trial.formats[name]
+            chosen = "chosen" if fmt == str(splits.formats[name]) else ""
+            cells = (
+                ["-", ""] if trial.accuracy is None else [percent(trial.accuracy), _spread(trial.accuracies)]
+            )
+            grid.add_row(name, fmt, str(Format.parse(fmt).width), *cells, chosen)
+    return section(
+        "Splits of the given widths [%]",
+        grid,
+        note=f"float64: {percent(_mean(reference))} %. First of each register: the fewest integer bits that hold what "
+        f"it took; another is chosen if it is {splits.margin:.2f} points more accurate. - : a constant does not fit.",
+    )
+
+
+def tested_table(reference: Sequence[float], tested: Trial) -> RenderableType:
+    """Return the accuracy of what was found on the test images."""
+    grid = plain_table("", ">accuracy %", ">difference", ">seeds")
+    grid.add_row("float64", percent(_mean(reference)), "", _spread(reference))
+    if tested.accuracy is not None:
+        difference = points(tested.accuracy - _mean(reference))
+        grid.add_row("found", percent(tested.accuracy), difference, _spread(tested.accuracies))
+    return section("Test images, after training with all training images", grid)
 
 
 def found_table(found: Found, memory: Mapping[str, Any] | None, max_drop: float) -> RenderableType:
@@ -161,49 +197,90 @@ def ranges_json(ranges: Mapping[str, RangeAnalysis]) -> dict[str, object]:
 
 
 def quantization_table(
-    title: str, table: Sensitivity | None, found: Found, memory: Mapping[str, Any] | None, max_drop: float
+    title: str,
+    table: Sensitivity | None,
+    found: Found | None,
+    memory: Mapping[str, Any] | None,
+    max_drop: float,
+    *,
+    splits: Splits | None = None,
+    tested: tuple[Sequence[float], Trial] | None = None,
 ) -> RenderableType:
-    """Return the whole finding of a search for formats."""
+    """Return the whole finding of a search for formats; see `quantization_json`."""
     parts: list[RenderableType] = [Padding(Text(title, style="bold reverse"), (0, 0, 1, 0))]
+    if splits is not None and found is not None:
+        parts.append(splits_table(splits, found.reference))
     if table is not None:
         parts.append(sensitivity_table(table))
-    parts.append(found_table(found, memory, max_drop))
+    if found is not None:
+        parts.append(found_table(found, memory, max_drop))
+    if tested is not None:
+        parts.append(tested_table(*tested))
     return Group(*parts)
 
 
 def quantization_json(
-    table: Sensitivity | None, found: Found, memory: Mapping[str, Any] | None, max_drop: float
+    table: Sensitivity | None,
+    found: Found | None,
+    memory: Mapping[str, Any] | None,
+    max_drop: float,
+    *,
+    splits: Splits | None = None,
+    tested: tuple[Sequence[float], Trial] | None = None,
 ) -> dict[str, object]:
     """Return a search for formats as JSON.
+
+    Parameters
+    ----------
+    table : Sensitivity or None
+        None if not measured.
+    found : Found or None
+        None if nothing was searched; then there is a ``table``.
+    memory : mapping or None
+        As in `found_table`.
+    max_drop : float
+        Allowed loss [points].
+    splits : Splits, optional
+        Of registers whose width was given.
+    tested : tuple, optional
+        Accuracy of the float64 twin on the test images, seed by seed [percent], and the trial of what was found.
 
     Returns
     -------
     dict
         - ``accuracy.{float,least,start,found}``: percent, means over the seeds; ``max_drop`` in points;
-        - ``formats``: register -> format found; null if nothing holds;
+        - ``formats``: register -> format found; null if nothing holds or was searched;
         - ``start``, ``found``: trials with ``formats``, ``accuracies``, ``accuracy``, ``memory_bits``,
           ``training_bits``, ``refused``;
-        - ``sensitivity``: register -> list of trials, or null if not measured;
+        - ``sensitivity``, ``splits``: register -> list of trials, or null if not measured;
+        - ``test``: ``float_seeds`` and ``found``, a trial, on the test images; or null;
         - ``memory``: as `tinysnn_hw.cost.memory_table` returns it, or null; ``passes``.
     """
+    origin = found if found is not None else table
+    assert origin is not None
+    best = None if found is None else found.best
     return {
         "accuracy": {
-            "float": _mean(found.reference),
-            "float_seeds": list(found.reference),
-            "least": found.least,
-            "start": found.start.accuracy,
-            "found": None if found.best is None else found.best.accuracy,
+            "float": _mean(origin.reference),
+            "float_seeds": list(origin.reference),
+            "least": None if found is None else found.least,
+            "start": origin.start.accuracy,
+            "found": None if best is None else best.accuracy,
         },
         "max_drop": max_drop,
-        "formats": None if found.best is None else found.best.formats,
-        "start": trial_json(found.start),
-        "found": None if found.best is None else trial_json(found.best),
-        "sensitivity": None
-        if table is None
-        else {name: [trial_json(trial) for trial in trials] for name, trials in table.trials.items()},
+        "formats": None if best is None else best.formats,
+        "start": trial_json(origin.start),
+        "found": None if best is None else trial_json(best),
+        "sensitivity": None if table is None else _trials_json(table.trials),
+        "splits": None if splits is None else _trials_json(splits.trials),
+        "test": None if tested is None else {"float_seeds": list(tested[0]), "found": trial_json(tested[1])},
         "memory": None if memory is None else dict(memory),
-        "passes": found.passes,
+        "passes": 0 if found is None else found.passes,
     }
+
+
+def _trials_json(trials: Mapping[str, Sequence[Trial]]) -> dict[str, object]:
+    return {name: [trial_json(trial) for trial in of_one] for name, of_one in trials.items()}
 
 
 def sensitivity_csv(table: Sensitivity) -> str:
@@ -247,5 +324,5 @@ def _seeds(values: Sequence[float]) -> str:
 
 __all__ = [
     "diagnosis_json", "diagnosis_table", "found_table", "quantization_json", "quantization_table", "ranges_json",
-    "ranges_table", "sensitivity_csv", "sensitivity_table",
+    "ranges_table", "sensitivity_csv", "sensitivity_table", "splits_table", "tested_table",
 ]  # fmt: skip

@@ -67,12 +67,12 @@ def fitting_format(name: str, seen: RegisterRange) -> Format:
     Parameters
     ----------
     name : str
-        Name of the register: `v_mem` is always signed, others need a sign only for negative values.
+        Name of the register: `v_inh` is always signed, others need a sign only for negative values.
     seen : RegisterRange
         Of a register that was written.
     """
     fmt = Format.parse(seen.format)
-    signed = fmt.signed and (name == "v_mem" or seen.min_raw < 0)
+    signed = fmt.signed and (name == "v_inh" or seen.min_raw < 0)
     needed = max(max(seen.max_raw, 0).bit_length(), max(-seen.min_raw - 1, 0).bit_length())
     return Format(signed, max(needed + signed, 1) - fmt.frac_bits, fmt.frac_bits)
 

@@ -269,6 +269,7 @@ class FormatsSpec(SpecModel):
 
     weight: RegisterSpec
     v_mem: RegisterSpec
+    """Membrane potential; unsigned where neither `v_reset` nor `v_floor` is negative."""
     v_th: RegisterSpec
     """Effective threshold ``v_th + theta``, one word per neuron."""
     theta: RegisterSpec
@@ -291,7 +292,7 @@ class FormatsSpec(SpecModel):
     @model_validator(mode="after")
     def _check(self) -> FormatsSpec:
         for name, signed in (
-            ("weight", None), ("v_mem", True), ("v_th", None), ("theta", False),
+            ("weight", None), ("v_mem", None), ("v_th", None), ("theta", False),
             ("x_pre", False), ("c_pre", False), ("eta", False),
             ("v_inh", True), ("x_post", False), ("eta_pre", False),
         ):  # fmt: skip

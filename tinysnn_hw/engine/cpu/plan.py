@@ -109,7 +109,7 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
     for lane in (np.dtype(np.int16), np.dtype(np.int32)):
         bits = 8 * lane.itemsize
         width = 16 if bits == 16 else 30
-        if p.mem.acc_width > width or total >= 1 << (width - 1):
+        if p.mem.acc_max.bit_length() >= width or total >= 1 << (width - 1):
             continue
         stored = w_top if bits == 16 else p.syn.w_max
         narrow_sums = stored <= 0xFF and max_events * stored < 1 << 16

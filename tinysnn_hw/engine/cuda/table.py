@@ -54,6 +54,7 @@ def membrane(r):
     return MembraneParams(
         r[k], r[k + 1], r[k + 2], r[k + 3], r[k + 4], r[k + 5], r[k + 6], r[k + 7], r[k + 8], r[k + 9], r[k + 10],
         r[k + 11], r[k + 12], r[k + 13], r[k + 14], r[k + 15], r[k + 16], r[k + 17], r[k + 18], r[k + 19],
+        r[k + 20], r[k + 21],
     )  # fmt: skip
 
 
