@@ -25,6 +25,8 @@ X_PRE, C_PRE, N_EVENTS, SEEN = range(4)
 INPUT_WORDS_TRAIN = 5
 # Words that all threads of a block share.
 BEST, WHO, MOST, SUM, N_LEARNERS, N_LEARNED, N_SEEN, FIRED, N_SLOTS = 0, 1, 2, 3, 4, 5, 6, 8, 11
+# Where the activity of a block begins behind the four statistics of each of its registers.
+ACTIVITY_AT = 4 * len(P.STAT_REGISTERS)
 TRACE_NEURON_WORDS, TRACE_INPUT_WORDS, TRACE_WORDS = 9, 2, 2
 
 
@@ -55,10 +57,10 @@ def find_largest(slots, value, index):
 
 
 @cuda.jit(device=True)
-def sum_rows(weight, at, n, j, inputs, begin, end):
+def sum_rows(weight, at, stride, j, inputs, begin, end):
     """Return the sum of the weights from the events ``begin`` to ``end`` to neuron ``j``."""
     # Unsigned indices: signed ones are tested for the negative ones of Python.
-    column, stride = np.uint64(at + j), np.uint64(n)
+    column, stride = np.uint64(at + j), np.uint64(stride)
     total = np.int64(0)
     for e in range(begin, end):
         total += np.int64(weight[column + np.uint64(inputs[np.uint64(e)]) * stride])
