@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,14 @@ from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cuda import block as B
 from tinysnn_hw.engine.cuda import kernel, lane_kernel, lanes, table
 from tinysnn_hw.engine.cuda.device import launch, multiprocessors, require_device, threads_for
-from tinysnn_hw.engine.cuda.plan import block_words, choose_storage, fits_shared, lane_events
+from tinysnn_hw.engine.cuda.plan import (
+    block_words,
+    choose_storage,
+    fits_shared,
+    lane_events,
+    lane_rows,
+    lane_shared,
+)
 from tinysnn_hw.engine.cuda.spikes import DeviceSpikes, copy_rasters, starts
 from tinysnn_hw.engine.lower import Lowered, prove
 from tinysnn_hw.engine.run import (
@@ -105,7 +112,10 @@ class CudaBatch:
         self._lane_events = [lane_events(lowered) for lowered in networks] if self.storage.lanes else None
         self.kernel = self.storage.name
         word = self.storage.word
-        rows = [np.zeros((p.n_inputs, stride), self.storage.weight) for p, stride in zip(params, strides, strict=True)]
+        rows = [
+            np.zeros((p.n_inputs, stride), self.storage.weight)
+            for p, stride in zip(params, strides, strict=True)
+        ]
         for array, state in zip(rows, states, strict=True):
             array[:, : state.weight.shape[1]] = state.weight
         self._weight = cuda.to_device(np.concatenate([array.ravel() for array in rows]))
@@ -211,16 +221,28 @@ class CudaBatch:
             for k, most in zip(raster_of, self._lane_events, strict=True)
         )
         self.kernel = replace(self.storage, lanes=in_lanes).name
-        needed = max(block_words(lowered.params, learn=learn, in_lanes=in_lanes) for lowered in self.networks)
-        shared = fits_shared(needed, self.storage)
-        scratch = cuda.device_array((1 if shared else n * n_groups, needed), self.storage.word)
-        shared_bytes = needed * self.storage.word.itemsize if shared else 0
+        every = [lowered.params for lowered in self.networks]
+        if in_lanes:
+            shape: tuple[int, ...] = (n * n_groups, *lane_rows(max(p.n_neurons for p in every), learn=learn))
+            kept = max(lane_shared(p, learn=learn) for p in every)
+        else:
+            needed = max(block_words(p, learn=learn) for p in every)
+            shared = fits_shared(needed, self.storage)
+            kept = needed if shared else 0
+            shape = (1 if shared else n * n_groups, needed)
+        scratch = cuda.device_array(shape, self.storage.word)
         weights = (self._weight, self._weight.view(np.uint32)) if in_lanes else (self._weight,)
-        arguments = (
+        arguments: tuple[Any, ...] = (
             cuda.to_device(rows), P.PHASES[phase], n_images,
             cuda.to_device(self._schedule(phase, first, n_images, totals)), self._x_scale, spikes.offsets,
-            spikes.inputs, *weights, self._theta, self._v_th, counts, stats, activity, scratch, shared,
+            spikes.inputs, *weights, self._theta, self._v_th, counts, stats, activity, scratch,
         )  # fmt: skip
+        threads = self._lane_threads if in_lanes else self.threads
+        if in_lanes:
+            registers = (n * n_groups * threads, *empty_stats().shape)
+            arguments = (*arguments, cuda.device_array(registers, np.int64))
+        else:
+            arguments = (*arguments, shared)
         trace = trace_weight = None
         if self.record:
             trace = cuda.device_array(int(n_images * (steps * words).sum()), np.int64)
@@ -232,8 +254,7 @@ class CudaBatch:
             chosen = lane_kernel.KERNELS[self.storage.weight.itemsize][0 if learn else 1]
         else:
             chosen = kernel.train if learn else kernel.infer
-        threads = self._lane_threads if in_lanes else self.threads
-        launch(chosen, (n, n_groups), threads, *arguments, shared_bytes=shared_bytes)
+        launch(chosen, (n, n_groups), threads, *arguments, shared_bytes=kept * self.storage.word.itemsize)
         all_counts, all_stats, all_activity = (a.copy_to_host() for a in (counts, stats, activity))
         host = (
             None

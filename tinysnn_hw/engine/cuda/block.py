@@ -25,8 +25,6 @@ X_PRE, C_PRE, N_EVENTS, SEEN = range(4)
 INPUT_WORDS_TRAIN = 5
 # Words that all threads of a block share.
 BEST, WHO, MOST, SUM, N_LEARNERS, N_LEARNED, N_SEEN, FIRED, N_SLOTS = 0, 1, 2, 3, 4, 5, 6, 8, 11
-# Where the activity of a block begins behind the four statistics of each of its registers.
-ACTIVITY_AT = 4 * len(P.STAT_REGISTERS)
 TRACE_NEURON_WORDS, TRACE_INPUT_WORDS, TRACE_WORDS = 9, 2, 2
 
 
@@ -123,8 +121,8 @@ def record_step(row, learn, pool, theta, t, image, winner, inhibitory, trace):
 
 
 @cuda.jit(device=True)
-def flush_counts(network, stats, activity, all_stats, all_activity):
-    """Add what a thread counted to the counts of its network."""
+def flush_counts(network, counts, stats, activity, all_stats, all_activity):
+    """Add what a thread noted, and what it counted if it is one that ``counts``, to the counts of its network."""
     for register in range(len(P.STAT_REGISTERS)):
         if stats[register, P.STAT_MIN] <= stats[register, P.STAT_MAX]:
             cuda.atomic.min(all_stats, (network, register, P.STAT_MIN), stats[register, P.STAT_MIN])
@@ -133,5 +131,5 @@ def flush_counts(network, stats, activity, all_stats, all_activity):
                 if stats[register, side] > 0:
                     cuda.atomic.add(all_stats, (network, register, side), stats[register, side])
     for kind in range(len(P.ACTIVITY)):
-        if activity[kind] > 0:
+        if counts and activity[kind] > 0:
             cuda.atomic.add(all_activity, (network, kind), activity[kind])

@@ -214,7 +214,7 @@ def _run(
             writes.note(stats, P.STAT_V_TH, np.int64(th[j]), np.int64(0))
             if learn:
                 v_th[neuron_at + j] = th[j]
-    flush_counts(network, stats, activity, all_stats, all_activity)
+    flush_counts(network, True, stats, activity, all_stats, all_activity)
 
 
 @cuda.jit(**_OPTIONS)

@@ -20,66 +20,62 @@ from tinysnn_hw.engine.cuda import table as T
 from tinysnn_hw.engine.cuda.block import find_largest
 from tinysnn_hw.engine.cuda.device import is_simulated
 from tinysnn_hw.engine.cuda.lane_learning import (
+    choose_learners,
     close_window,
     count_window,
     decay_active,
     learn_columns,
     list_events,
     normalize_columns,
-    settle,
 )
-from tinysnn_hw.engine.cuda.plasticity import choose_learners, forget_thresholds, raise_threshold
+from tinysnn_hw.engine.cuda.plasticity import forget_thresholds, raise_threshold
+from tinysnn_hw.engine.cuda.words import place_of, right
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
-# Parts of a block's working memory, in units of n_neurons, then of n_inputs.
+# Parts of a block's device memory, in units of n_neurons: what few steps touch; and of its
+# shared memory, in units of n_inputs: traces, their counts (or which inputs are listed), events, the list.
 V_TH, FREE, N_POST, N_WINDOW, LEARNERS, LEARNED, HAS_LEARNED = range(7)
-NEURON_WORDS_TEST, NEURON_WORDS_TRAIN = 2, 7
-X_PRE, C_PRE, N_EVENTS, ACTIVE = range(4)
+NEURON_WORDS_TRAIN, NEURON_WORDS_TEST = 7, 2
 INPUT_WORDS_WINDOW, INPUT_WORDS_EXPONENTIAL = 3, 4
 STAGED = 512
 """Events kept in shared memory at a time."""
-MAX_REGISTERS, MAX_THREADS = 96, 640
+MAX_REGISTERS, MAX_THREADS = 128, 512
 """A multiprocessor has 65,536 registers."""
 
 _OPTIONS = {"cache": True} if is_simulated() else {"cache": True, "max_registers": MAX_REGISTERS}
-_N_SLOTS, _N_REGISTERS, _N_TOTALS = B.N_SLOTS, len(P.STAT_REGISTERS), B.ACTIVITY_AT + len(P.ACTIVITY)
+_N_SLOTS, _N_REGISTERS, _N_ACTIVITIES = B.N_SLOTS, len(P.STAT_REGISTERS), len(P.ACTIVITY)
 _N_LANES, _N_STAGED = L.LANES, STAGED
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
-_WHOLE, _NOTHING = np.uint32(0xFFFFFFFF), np.uint32(0)
 
 
 @cuda.jit(device=True)
-def _begin_block(totals, stats):
-    """Set the totals of a block and a thread's notes to what they are before any write."""
+def _begin_block(stats, activity):
+    """Set the notes of a thread and the counts of a block to what they are before any write."""
     for register in range(_N_REGISTERS):
         stats[register, P.STAT_MIN] = B.HIGHEST
         stats[register, P.STAT_MAX] = B.LOWEST
         stats[register, P.STAT_LOW] = 0
         stats[register, P.STAT_HIGH] = 0
-        if cuda.threadIdx.x == 0:
-            totals[4 * register + P.STAT_MIN] = B.HIGHEST
-            totals[4 * register + P.STAT_MAX] = B.LOWEST
-            totals[4 * register + P.STAT_LOW] = 0
-            totals[4 * register + P.STAT_HIGH] = 0
     if cuda.threadIdx.x == 0:
-        for kind in range(len(P.ACTIVITY)):
-            totals[B.ACTIVITY_AT + kind] = 0
+        for kind in range(_N_ACTIVITIES):
+            activity[kind] = 0
 
 
 @cuda.jit(device=True)
-def _begin_image(row, learn, slots, pool, counts, count_at):
+def _begin_image(row, learn, slots, pool, of_inputs, counts, count_at):
     """Set the registers of an image's onset but the potentials.  Every thread calls it; it ends with a barrier."""
-    n, m = row[T.N_NEURONS], row[T.N_INPUTS]
+    thread, width = cuda.threadIdx.x, cuda.blockDim.x
+    n, m = np.int32(row[T.N_NEURONS]), np.int32(row[T.N_INPUTS])
     cuda.syncthreads()
-    for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+    for j in range(thread, n, width):
         counts[count_at + j] = 0
-    used = NEURON_WORDS_TEST * n
+        for k in range(1, NEURON_WORDS_TRAIN if learn else NEURON_WORDS_TEST):
+            pool[k, j] = 0
     if learn:
-        words = INPUT_WORDS_EXPONENTIAL if row[T.TRACE] == P.TRACE_EXPONENTIAL else INPUT_WORDS_WINDOW
-        used = NEURON_WORDS_TRAIN * n + words * m
-    for k in range(n + cuda.threadIdx.x, used, cuda.blockDim.x):
-        pool[k] = 0
-    if cuda.threadIdx.x == 0:
+        parts = INPUT_WORDS_EXPONENTIAL if row[T.TRACE] == P.TRACE_EXPONENTIAL else INPUT_WORDS_WINDOW
+        for k in range(thread, parts * m, width):
+            of_inputs[k] = 0
+    if thread == 0:
         for k in range(_N_SLOTS):
             slots[k] = 0
         slots[B.BEST] = -1
@@ -88,7 +84,7 @@ def _begin_image(row, learn, slots, pool, counts, count_at):
 
 
 @cuda.jit(device=True)
-def _record(row, learn, per_word, lanes, v, held, pool, theta, t, image, winner, trace):
+def _record(row, learn, per_word, lanes, v, held, pool, of_inputs, theta, t, image, winner, trace):
     """Write every register of the thread's neurons and inputs as it is after a step, as `block.record_step` does."""
     n, m, thread, width = row[T.N_NEURONS], row[T.N_INPUTS], cuda.threadIdx.x, cuda.blockDim.x
     words = B.TRACE_NEURON_WORDS * n + B.TRACE_INPUT_WORDS * m + B.TRACE_WORDS
@@ -97,20 +93,20 @@ def _record(row, learn, per_word, lanes, v, held, pool, theta, t, image, winner,
         j = L.lane_neuron(per_word, lane, thread, width)
         if j < n:
             raw = lanes.v_reset if (held >> lane) & 1 else v[lane]
-            trace[at + j] = np.int64(L.right(raw, lanes.v_shift))
+            trace[at + j] = np.int64(right(raw, lanes.v_shift))
     for j in range(thread, n, width):
-        trace[at + n + j] = max(np.int64(pool[FREE * n + j]) - (t + 1), 0)
-        trace[at + 2 * n + j] = pool[V_TH * n + j]
+        trace[at + n + j] = max(np.int64(pool[FREE, j]) - (t + 1), 0)
+        trace[at + 2 * n + j] = pool[V_TH, j]
         trace[at + 3 * n + j] = theta[row[T.NEURON_AT] + j]
         for k in (4, 5, 8):
             trace[at + k * n + j] = 0
-        trace[at + 6 * n + j] = pool[N_POST * n + j] if learn else 0
-        trace[at + 7 * n + j] = pool[N_WINDOW * n + j] if learn else 0
+        trace[at + 6 * n + j] = pool[N_POST, j] if learn else 0
+        trace[at + 7 * n + j] = pool[N_WINDOW, j] if learn else 0
     at += B.TRACE_NEURON_WORDS * n
     counted = learn and row[T.TRACE] != P.TRACE_EXPONENTIAL
     for i in range(thread, m, width):
-        trace[at + i] = pool[NEURON_WORDS_TRAIN * n + i] if learn else 0
-        trace[at + m + i] = pool[NEURON_WORDS_TRAIN * n + C_PRE * m + i] if counted else 0
+        trace[at + i] = of_inputs[i] if learn else 0
+        trace[at + m + i] = of_inputs[m + i] if counted else 0
     if thread == 0:
         trace[at + B.TRACE_INPUT_WORDS * m] = winner
         trace[at + B.TRACE_INPUT_WORDS * m + 1] = -1
@@ -119,51 +115,37 @@ def _record(row, learn, per_word, lanes, v, held, pool, theta, t, image, winner,
 @cuda.jit(device=True)
 def _run(
     per_word, learn, record, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta,
-    v_th, counts, all_stats, all_activity, scratch, use_shared, trace, trace_weight,
+    v_th, counts, all_stats, all_activity, scratch, notes, trace, trace_weight,
 ):  # fmt: skip
     """Run the images of one block; see `train_bytes` for the arguments."""
-    shared = cuda.shared.array(0, scratch.dtype)
+    of_inputs = cuda.shared.array(0, scratch.dtype)
     slots = cuda.shared.array(_N_SLOTS, np.int64)
-    totals = cuda.shared.array(_N_TOTALS, np.int64)
+    activity = cuda.shared.array(_N_ACTIVITIES, np.int64)
     staged = cuda.shared.array(_N_STAGED, np.uint32)
-    stats = cuda.local.array((_N_REGISTERS, 4), np.int64)
     v, th = cuda.local.array(_N_LANES, np.int32), cuda.local.array(_N_LANES, np.int32)
     sums = cuda.local.array(_N_LANES, np.uint32)
-    thread, width, network = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
-    _begin_block(totals, stats)
+    places = cuda.local.array(4, np.uint64)
+    thread, width, network = np.int32(cuda.threadIdx.x), np.int32(cuda.blockDim.x), cuda.blockIdx.x
+    block = cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x
+    # In memory, not in registers: they are touched in few steps, and there are many.
+    stats = notes[block * width + thread]
+    _begin_block(stats, activity)
     row = table[network]
-    n, m, n_steps = row[T.N_NEURONS], row[T.N_INPUTS], row[T.N_STEPS]
+    n, m, n_steps = np.int32(row[T.N_NEURONS]), np.int32(row[T.N_INPUTS]), np.int32(row[T.N_STEPS])
     neuron_at, seed = row[T.NEURON_AT], np.uint32(row[T.SEED])
     exponential = row[T.TRACE] == P.TRACE_EXPONENTIAL
     mem = T.membrane(row)
     lanes, cut = L.make_lanes(mem), L.membrane_cut(mem)
-    if use_shared:
-        pool = shared[0 : scratch.shape[1]]
-    else:
-        pool = scratch[cuda.blockIdx.y * cuda.gridDim.x + network]
-    th_raw, free = pool[0:n], pool[FREE * n : (FREE + 1) * n]
-    n_post, n_window = pool[N_POST * n : (N_POST + 1) * n], pool[N_WINDOW * n : (N_WINDOW + 1) * n]
-    learners, learned = pool[LEARNERS * n : (LEARNERS + 1) * n], pool[LEARNED * n : (LEARNED + 1) * n]
-    has_learned = pool[HAS_LEARNED * n : (HAS_LEARNED + 1) * n]
-    of_inputs = pool[NEURON_WORDS_TRAIN * n :]
-    x_pre, c_pre = of_inputs[0:m], of_inputs[C_PRE * m : (C_PRE + 1) * m]
-    n_events, active = of_inputs[N_EVENTS * m : (N_EVENTS + 1) * m], of_inputs[ACTIVE * m :]
-    # A lane without a neuron reads the first word of a row, whose sum is then masked.
-    row_words = row[T.STRIDE] >> per_word
-    words_at = row[T.WEIGHT_AT] >> per_word
+    pool = scratch[block]
+    th_raw, free, n_post, n_window = pool[V_TH], pool[FREE], pool[N_POST], pool[N_WINDOW]
+    learners, learned, has_learned = pool[LEARNERS], pool[LEARNED], pool[HAS_LEARNED]
+    x_pre, c_pre, n_events, active = of_inputs[0:], of_inputs[m:], of_inputs[2 * m :], of_inputs[3 * m :]
+    row_words = np.int32(row[T.STRIDE] >> per_word)
     absent = np.int32(0)
-    first, second = words[words_at:], words[words_at:]
-    third, fourth = first, second
-    mask_1 = mask_2 = mask_3 = mask_4 = _NOTHING
-    if thread < row_words:
-        first, mask_1 = words[words_at + thread :], _WHOLE
-    if thread + width < row_words:
-        second, mask_2 = words[words_at + thread + width :], _WHOLE
-    if per_word == 1:
-        if thread + 2 * width < row_words:
-            third, mask_3 = words[words_at + thread + 2 * width :], _WHOLE
-        if thread + 3 * width < row_words:
-            fourth, mask_4 = words[words_at + thread + 3 * width :], _WHOLE
+    for k in range(4):
+        # A lane without a neuron reads the first word of a row, which is then masked.
+        word = np.int32(thread + k * width)
+        places[k] = place_of(words, (row[T.WEIGHT_AT] >> per_word) + (word if word < row_words else 0))
     for j in range(thread, n, width):
         th_raw[j] = v_th[neuron_at + j]
     cuda.syncthreads()
@@ -177,18 +159,16 @@ def _run(
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     # With a floor nothing falls below the range.
     lowest_free = np.int32(L.LANE_MIN << 1) if mem.has_floor else lanes.v_low
-    highest, lowest, n_high, n_low = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-    n_fired = np.int32(0)
+    highest, n_high = np.int32(0), np.int32(0)
     for image in range(cuda.blockIdx.y, n_images, cuda.gridDim.y):
         presentation = np.uint32(row[T.FIRST] + image)
-        eta = schedule[network, 0, image]
         # More than the range and one is the same as that, and fits a lane.
         exact = T.membrane(row)
         amount = min(schedule[network, 2, image], exact.v_max - exact.v_min + 1) << exact.v_shift
         fall = np.int32(amount)
         count_at = row[T.COUNT_AT] + np.int64(image) * n
         offset_at = row[T.OFFSET_AT] + np.int64(image) * (n_steps + 1)
-        _begin_image(row, learn, slots, pool, counts, count_at)
+        _begin_image(row, learn, slots, pool, of_inputs, counts, count_at)
         for lane in range(L.LANES):
             v[lane] = np.int32(0)
         held = np.int32(0)
@@ -197,40 +177,32 @@ def _run(
         last = np.int32(offsets[offset_at + n_steps] - origin)
         begin, end = np.int32(0), np.int32(offsets[offset_at + 1] - origin)
         tile, tile_end, window_begin = np.int32(0), np.int32(0), np.int32(0)
-        until_update = row[T.UPDATE_STEPS]
-        u = np.int64(0)
+        until_update = np.int32(row[T.UPDATE_STEPS])
+        u = np.int32(0)
         for t in range(n_steps):
             # Read a step ahead, so that nothing waits for it.
             following = np.int32(offsets[offset_at + min(t + 2, n_steps)] - origin)
             if learn and exponential:
-                list_events(inputs, origin + begin, origin + end, slots, n_events, c_pre, active)
+                list_events(inputs, origin, begin, end, slots, n_events, c_pre, active)
             for k in range(L.LANES):
-                sums[k] = _NOTHING
+                sums[k] = np.uint32(0)
             event = begin
             while event < end:
                 if event >= tile_end:
                     tile, tile_end = event, np.int32(min(event + _N_STAGED, last))
                     cuda.syncthreads()
-                    for e in range(tile + thread, tile_end, width):
-                        staged[e - tile] = np.uint32(np.uint32(inputs[origin + e]) * np.uint32(row_words))
+                    e = np.int32(thread)
+                    while tile + e < tile_end:
+                        source = np.uint32(inputs[np.uint64(origin + (tile + e))])
+                        staged[np.uint32(e)] = np.uint32(source * np.uint32(row_words))
+                        e = np.int32(e + width)
                     cuda.syncthreads()
                 stop = min(end, tile_end)
-                L.add_rows(per_word, first, second, third, fourth, staged, event - tile, stop - tile, sums)
+                L.add_rows(
+                    per_word, words, places, staged, np.int32(event - tile), np.int32(stop - tile), sums
+                )
                 event = stop
-            if per_word == 2:
-                sums[0] &= mask_1
-                sums[1] &= mask_1
-                sums[2] &= mask_2
-                sums[3] &= mask_2
-            else:
-                sums[0] &= mask_1
-                sums[1] &= mask_1
-                sums[2] &= mask_2
-                sums[3] &= mask_2
-                sums[4] &= mask_3
-                sums[5] &= mask_3
-                sums[6] &= mask_4
-                sums[7] &= mask_4
+            L.mask_absent(per_word, absent, sums)
             if lanes.kind == L.PLAIN:
                 crossed, highest, n_high = L.integrate_plain(lanes, per_word, sums, v, th, highest, n_high)
             elif lanes.kind == L.DECAY:
@@ -251,41 +223,44 @@ def _run(
                 for lane in range(L.LANES):
                     if v[lane] >= th[lane]:
                         j = L.lane_neuron(per_word, lane, thread, width)
-                        raw = np.int64(L.right(v[lane], lanes.v_shift))
+                        raw = np.int64(right(v[lane], lanes.v_shift))
                         margin = writes.threshold_margin(exact, raw, np.int64(th_raw[j]))
                         # Lanes ascend with their neurons, so the lowest index keeps a tie.
                         if margin > best:
                             best, who = margin, j
                 winner = find_largest(slots, best, who)
                 spared = np.int32(held | absent)
-                mine = np.int32(0)
+                own, lowest, n_low = np.int32(0), np.int32(L.LANE_MAX), np.int32(0)
                 for lane in range(L.LANES):
                     low = np.int32(v[lane] - fall)
                     if L.lane_neuron(per_word, lane, thread, width) == winner:
-                        mine = np.int32(mine | (1 << lane))
+                        own = np.int32(own | (1 << lane))
                         v[lane] = lanes.v_reset
                     elif not (spared >> lane) & 1:
                         n_low = np.int32(n_low + np.int32(low < lowest_free))
                         low = max(low, lanes.v_floor)
                         lowest = min(lowest, low)
                         v[lane] = low
-                if mine:
+                if own:
                     lowest, highest = min(lowest, lanes.v_reset), max(highest, lanes.v_reset)
+                    cuda.atomic.add(activity, P.ACT_OUTPUT_SPIKES, 1)
                     if row[T.REFRACTORY] > 0:
-                        held = np.int32(held | mine)
+                        held = np.int32(held | own)
                     free[winner] = t + 1 + row[T.REFRACTORY]
                     counts[count_at + winner] += 1
-                    n_fired = np.int32(n_fired + 1)
                     if learn:
                         n_post[winner] += 1
                         n_window[winner] += 1
                         raise_threshold(row, seed, presentation, t, winner, theta, th_raw, stats)
-                        settle(totals, stats, P.STAT_THETA)
-                        settle(totals, stats, P.STAT_V_TH)
                         raised = L.threshold_lane(exact, np.int64(th_raw[winner]))
                         for lane in range(L.LANES):
-                            if (mine >> lane) & 1:
+                            if (own >> lane) & 1:
                                 th[lane] = raised
+                if lowest < L.LANE_MAX:
+                    writes.note(
+                        stats, P.STAT_V_MEM, np.int64(right(lowest, lanes.v_shift)), np.int64(0)
+                    )  # fmt: skip
+                    stats[P.STAT_V_MEM, P.STAT_LOW] += np.int64(n_low)
             if held:
                 for lane in range(L.LANES):
                     if (held >> lane) & 1:
@@ -296,42 +271,36 @@ def _run(
             if learn:
                 if exponential:
                     decay_active(
-                        T.trace_of(row), seed, presentation, t, slots[B.N_SEEN], active, n_events, x_pre, stats
+                        T.trace_of(row), seed, presentation, t, np.int32(slots[B.N_SEEN]), active, n_events, x_pre, stats
                     )  # fmt: skip
-                    settle(totals, stats, P.STAT_X_PRE)
                     cuda.syncthreads()
-                until_update -= 1
+                until_update = np.int32(until_update - 1)
                 if until_update == 0:
-                    until_update = row[T.UPDATE_STEPS]
+                    until_update = np.int32(row[T.UPDATE_STEPS])
                     if not exponential:
-                        count_window(inputs, origin + window_begin, origin + end, n_events)
+                        count_window(inputs, origin, window_begin, end, n_events)
                         window_begin = end
                         cuda.syncthreads()
                         close_window(
                             row, seed, presentation, u, x_scale[network, u], n_events, c_pre, x_pre, stats
                         )  # fmt: skip
-                        settle(totals, stats, P.STAT_X_PRE)
                     choose_learners(row, slots, n_post, n_window, learners, learned, has_learned)
                     cuda.syncthreads()
                     learn_columns(
-                        row, slots, totals, seed, presentation, u, eta, learners, x_pre, weight,
+                        row, slots, activity, seed, presentation, u, schedule[network, 0, image], learners, x_pre, weight,
                         row[T.WEIGHT_AT], stats,
                     )  # fmt: skip
-                    settle(totals, stats, P.STAT_WEIGHT)
-                    u += 1
+                    u = np.int32(u + 1)
             if record:
-                _record(row, learn, per_word, lanes, v, held, pool, theta, t, image, winner, trace)
+                _record(row, learn, per_word, lanes, v, held, pool, of_inputs, theta, t, image, winner, trace)
             begin, end = end, following
         if learn:
             cuda.syncthreads()
             if T.synapse(row).weight_sum > 0:
                 normalize_columns(
-                    row, slots, totals, seed, presentation, learned, weight, row[T.WEIGHT_AT], stats
+                    row, slots, activity, seed, presentation, learned, weight, row[T.WEIGHT_AT], stats
                 )  # fmt: skip
             forget_thresholds(row, seed, presentation, theta, th_raw, stats)
-            settle(totals, stats, P.STAT_WEIGHT)
-            settle(totals, stats, P.STAT_THETA)
-            settle(totals, stats, P.STAT_V_TH)
             cuda.syncthreads()
             exact = T.membrane(row)
             for lane in range(L.LANES):
@@ -339,7 +308,7 @@ def _run(
                     j = L.lane_neuron(per_word, lane, thread, width)
                     th[lane] = L.threshold_lane(exact, np.int64(th_raw[j]))
         if thread == 0:
-            totals[B.ACTIVITY_AT + P.ACT_INPUT_SPIKES] += np.int64(last)
+            activity[P.ACT_INPUT_SPIKES] += np.int64(last)
         if record:
             cuda.syncthreads()
             at = row[T.TRACE_WEIGHT_AT] + np.int64(image) * n * m
@@ -356,98 +325,84 @@ def _run(
             writes.note(stats, P.STAT_V_TH, np.int64(th_raw[j]), np.int64(0))
             if learn:
                 v_th[neuron_at + j] = th_raw[j]
-        settle(totals, stats, P.STAT_WEIGHT)
-        settle(totals, stats, P.STAT_V_TH)
     if n_images > cuda.blockIdx.y:
-        writes.note(stats, P.STAT_V_MEM, np.int64(L.right(lowest, lanes.v_shift)), np.int64(0))
-        writes.note(stats, P.STAT_V_MEM, np.int64(L.right(highest, lanes.v_shift)), np.int64(0))
-        stats[P.STAT_V_MEM, P.STAT_LOW] += np.int64(n_low)
+        writes.note(stats, P.STAT_V_MEM, np.int64(0), np.int64(0))
+        writes.note(stats, P.STAT_V_MEM, np.int64(right(highest, lanes.v_shift)), np.int64(0))
         stats[P.STAT_V_MEM, P.STAT_HIGH] += np.int64(n_high)
-        settle(totals, stats, P.STAT_V_MEM)
         if learn:
             writes.note(stats, P.STAT_X_PRE, np.int64(0), np.int64(0))
-            settle(totals, stats, P.STAT_X_PRE)
-    if n_fired > 0:
-        cuda.atomic.add(totals, B.ACTIVITY_AT + P.ACT_OUTPUT_SPIKES, np.int64(n_fired))
     cuda.syncthreads()
-    if thread == 0:
-        for register in range(_N_REGISTERS):
-            at = 4 * register
-            if totals[at + P.STAT_MIN] <= totals[at + P.STAT_MAX]:
-                cuda.atomic.min(all_stats, (network, register, P.STAT_MIN), totals[at + P.STAT_MIN])
-                cuda.atomic.max(all_stats, (network, register, P.STAT_MAX), totals[at + P.STAT_MAX])
-                for side in (P.STAT_LOW, P.STAT_HIGH):
-                    cuda.atomic.add(all_stats, (network, register, side), totals[at + side])
-        for kind in range(len(P.ACTIVITY)):
-            cuda.atomic.add(all_activity, (network, kind), totals[B.ACTIVITY_AT + kind])
+    B.flush_counts(network, thread == 0, stats, activity, all_stats, all_activity)
 
 
 @cuda.jit(**_OPTIONS)
 def train_bytes(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
-    activity, scratch, use_shared,
+    activity, scratch, notes,
 ):  # fmt: skip
     """Train every network on its images, one block each; weights are of 8 bits.
 
-    The arguments are those of `tinysnn_hw.engine.cuda.kernel.train`, and ``words``: the weights again, as uint32.
+    The arguments are those of `tinysnn_hw.engine.cuda.kernel.train`, but
+    ``words``: the weights again, as uint32; ``scratch``: int32[n_blocks, 7, n_neurons]; ``notes``: int64[n_threads, 7, 4], what
+    each thread noted of the registers.
     """
     _run(
         2, True, False, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th,
-        counts, stats, activity, scratch, use_shared, offsets, offsets,
+        counts, stats, activity, scratch, notes, offsets, offsets,
     )  # fmt: skip
 
 
 @cuda.jit(**_OPTIONS)
 def infer_bytes(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
-    activity, scratch, use_shared,
+    activity, scratch, notes,
 ):  # fmt: skip
     """Show images to every network with learning off; weights are of 8 bits."""
     _run(
         2, False, False, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th,
-        counts, stats, activity, scratch, use_shared, offsets, offsets,
+        counts, stats, activity, scratch, notes, offsets, offsets,
     )  # fmt: skip
 
 
 @cuda.jit(**_OPTIONS)
 def train_halves(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
-    activity, scratch, use_shared,
+    activity, scratch, notes,
 ):  # fmt: skip
     """Train every network on its images, one block each; weights are of 16 bits."""
     _run(
         1, True, False, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th,
-        counts, stats, activity, scratch, use_shared, offsets, offsets,
+        counts, stats, activity, scratch, notes, offsets, offsets,
     )  # fmt: skip
 
 
 @cuda.jit(**_OPTIONS)
 def infer_halves(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
-    activity, scratch, use_shared,
+    activity, scratch, notes,
 ):  # fmt: skip
     """Show images to every network with learning off; weights are of 16 bits."""
     _run(
         1, False, False, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th,
-        counts, stats, activity, scratch, use_shared, offsets, offsets,
+        counts, stats, activity, scratch, notes, offsets, offsets,
     )  # fmt: skip
 
 
 @cuda.jit(**_OPTIONS)
 def observe(
     halves, learn, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th,
-    counts, stats, activity, scratch, use_shared, trace, trace_weight,
+    counts, stats, activity, scratch, notes, trace, trace_weight,
 ):  # fmt: skip
     """Run as the others do, and record every register after every step; see `kernel.observe`."""
     if halves:
         _run(
             1, learn, True, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta,
-            v_th, counts, stats, activity, scratch, use_shared, trace, trace_weight,
+            v_th, counts, stats, activity, scratch, notes, trace, trace_weight,
         )  # fmt: skip
     else:
         _run(
             2, learn, True, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta,
-            v_th, counts, stats, activity, scratch, use_shared, trace, trace_weight,
+            v_th, counts, stats, activity, scratch, notes, trace, trace_weight,
         )  # fmt: skip
 
 

@@ -9,32 +9,15 @@ from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine import writes
 from tinysnn_hw.engine.cuda import block as B
 from tinysnn_hw.engine.cuda import table as T
-from tinysnn_hw.engine.cuda.block import random_word
-from tinysnn_hw.engine.cuda.lanes import extra, make_cut, right
+from tinysnn_hw.engine.cuda.block import find_largest, random_word
+from tinysnn_hw.engine.cuda.lanes import extra, make_cut
+from tinysnn_hw.engine.cuda.words import right
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
+_DECAY = np.int32(P.DECAY_BITS)
 _ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
 _ROUND_X_PRE = np.uint32(Purpose.ROUND_X_PRE)
 _ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
-
-
-@cuda.jit(device=True)
-def settle(totals, stats, register):
-    """Add what a thread noted of a register to its block's totals, and forget it.
-
-    Extremes rarely move, so that most threads only look.
-    """
-    at = 4 * register
-    if stats[register, P.STAT_MIN] < totals[at + P.STAT_MIN]:
-        cuda.atomic.min(totals, at + P.STAT_MIN, stats[register, P.STAT_MIN])
-    if stats[register, P.STAT_MAX] > totals[at + P.STAT_MAX]:
-        cuda.atomic.max(totals, at + P.STAT_MAX, stats[register, P.STAT_MAX])
-    for side in (P.STAT_LOW, P.STAT_HIGH):
-        if stats[register, side] > 0:
-            cuda.atomic.add(totals, at + side, stats[register, side])
-        stats[register, side] = 0
-    stats[register, P.STAT_MIN] = B.HIGHEST
-    stats[register, P.STAT_MAX] = B.LOWEST
 
 
 @cuda.jit(device=True)
@@ -48,13 +31,15 @@ def _note_all(stats, register, lowest, highest, n_low, n_high):
 
 
 @cuda.jit(device=True)
-def list_events(inputs, begin, end, slots, n_events, listed, active):
+def list_events(inputs, origin, begin, end, slots, n_events, listed, active):
     """Count the events of a step per input; list each input of the image once, in ``active``."""
-    for e in range(begin + cuda.threadIdx.x, end, cuda.blockDim.x):
-        i = np.int64(inputs[e])
+    e = np.int32(begin + cuda.threadIdx.x)
+    while e < end:
+        i = np.uint64(inputs[np.uint64(origin + e)])
         if cuda.atomic.add(n_events, i, 1) == 0 and listed[i] == 0:
             listed[i] = 1
-            active[cuda.atomic.add(slots, B.N_SEEN, 1)] = i
+            active[np.uint64(cuda.atomic.add(slots, B.N_SEEN, 1))] = i
+        e = np.int32(e + cuda.blockDim.x)
 
 
 @cuda.jit(device=True)
@@ -69,59 +54,95 @@ def decay_active(tra, seed, presentation, t, n_active, active, n_events, x_pre, 
     factor, one, most = np.int32(tra.trace_mul), np.int32(tra.x_one), np.int32(tra.x_max)
     step, set_mode = np.int32(1 << tra.x_frac), tra.set_mode > 0
     highest, n_high = np.int32(0), np.int32(0)
-    for k in range(cuda.threadIdx.x, n_active, cuda.blockDim.x):
-        i = np.uint64(active[k])
+    k = np.int32(cuda.threadIdx.x)
+    while k < n_active:
+        i = np.uint64(active[np.uint64(k)])
         x, n = np.int32(x_pre[i]), np.int32(n_events[i])
         if set_mode and n > 0:
             x = one
         elif x > 0 or n > 0:
             product = np.int32(x * factor)
-            product = np.int32(product + extra(cut, product, right(product, P.DECAY_BITS), key, i))
-            x = np.int32(right(product, P.DECAY_BITS) + np.int32(n * step))
+            product = np.int32(product + extra(cut, product, right(product, _DECAY), key, i))
+            x = np.int32(right(product, _DECAY) + np.int32(n * step))
             n_high = np.int32(n_high + np.int32(x > most))
             x = min(x, most)
         highest = max(highest, x)
         n_events[i] = 0
         x_pre[i] = x
+        k = np.int32(k + cuda.blockDim.x)
     _note_all(stats, P.STAT_X_PRE, np.int32(0), highest, np.int32(0), n_high)
 
 
 @cuda.jit(device=True)
-def count_window(inputs, begin, end, n_events):
+def count_window(inputs, origin, begin, end, n_events):
     """Count the events of a window per input."""
-    for e in range(begin + cuda.threadIdx.x, end, cuda.blockDim.x):
-        cuda.atomic.add(n_events, np.int64(inputs[e]), 1)
+    e = np.int32(begin + cuda.threadIdx.x)
+    while e < end:
+        cuda.atomic.add(n_events, np.uint64(inputs[np.uint64(origin + e)]), 1)
+        e = np.int32(e + cuda.blockDim.x)
 
 
 @cuda.jit(device=True)
 def close_window(row, seed, presentation, u, scale, n_events, c_pre, x_pre, stats):
     """Turn the counts of the thread's inputs into their traces: `plasticity.read_counts`, in 32 bits where they do."""
-    tra = T.trace_of(row)
+    tra, m = T.trace_of(row), np.int32(row[T.N_INPUTS])
     cut = make_cut(P.DECAY_BITS, tra.x_rounding, tra.x_rand_bits)
     key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
     narrow, c_max, one = tra.narrow_counts > 0, np.int32(tra.c_max), np.int32(tra.x_one)
     highest, lowest = np.int32(0), one
-    for i in range(cuda.threadIdx.x, row[T.N_INPUTS], cuda.blockDim.x):
+    i = np.int32(cuda.threadIdx.x)
+    while i < m:
         k = np.uint64(i)
         c = min(np.int32((np.int32(c_pre[k]) >> 1) + np.int32(n_events[k])), c_max)
         n_events[k] = 0
         c_pre[k] = c
         if narrow:
             product = np.int32(c * np.int32(scale))
-            product = np.int32(product + extra(cut, product, right(product, P.DECAY_BITS), key, i))
-            x = min(right(product, P.DECAY_BITS), one)
+            product = np.int32(product + extra(cut, product, right(product, _DECAY), key, i))
+            x = min(right(product, _DECAY), one)
             lowest, highest = min(lowest, x), max(highest, x)
             x_pre[k] = x
         else:
             x_pre[k] = writes.read_x_pre(tra, np.int64(c), scale, random_word(tra.x_rounding, key, i), stats)
-    if narrow and cuda.threadIdx.x < row[T.N_INPUTS]:
+        i = np.int32(i + cuda.blockDim.x)
+    if narrow and cuda.threadIdx.x < m:
         _note_all(stats, P.STAT_X_PRE, lowest, highest, np.int32(0), np.int32(0))
 
 
 @cuda.jit(device=True)
-def learn_columns(row, slots, totals, seed, presentation, u, eta, learners, x_pre, weight, at, stats):
+def choose_learners(row, slots, n_post, n_window, learners, learned, has_learned):
+    """List who learns in this window and who did in this image; see `plasticity.choose_learners`."""
+    n, winner_only = np.int32(row[T.N_NEURONS]), row[T.LEARNERS] == P.LEARN_WINNER
+    most, best, who = np.int32(0), np.int32(0), np.int32(-1)
+    j = np.int32(cuda.threadIdx.x)
+    while j < n:
+        k = np.uint64(j)
+        most = max(most, np.int32(n_post[k]))
+        if n_window[k] > best:
+            best, who = np.int32(n_window[k]), j
+        j = np.int32(j + cuda.blockDim.x)
+    if most > 0:
+        cuda.atomic.max(slots, B.MOST, np.int64(most))
+    leader = np.int32(-1)
+    if winner_only and cuda.syncthreads_or(np.int32(best > 0)):
+        leader = np.int32(find_largest(slots, np.int64(best if who >= 0 else -1), np.int64(who)))
+    j = np.int32(cuda.threadIdx.x)
+    while j < n:
+        k = np.uint64(j)
+        if n_window[k] > 0:
+            if not winner_only or j == leader:
+                learners[np.uint64(cuda.atomic.add(slots, B.N_LEARNERS, 1))] = j
+                if has_learned[k] == 0:
+                    has_learned[k] = 1
+                    learned[np.uint64(cuda.atomic.add(slots, B.N_LEARNED, 1))] = j
+            n_window[k] = 0
+        j = np.int32(j + cuda.blockDim.x)
+
+
+@cuda.jit(device=True)
+def learn_columns(row, slots, activity, seed, presentation, u, eta, learners, x_pre, weight, at, stats):
     """Update the columns of the learners.  Every thread calls it, behind a barrier; it ends with one."""
-    syn, stride, m = T.synapse(row), row[T.STRIDE], row[T.N_INPUTS]
+    syn, stride, m = T.synapse(row), row[T.STRIDE], np.int32(row[T.N_INPUTS])
     n_learners = slots[B.N_LEARNERS]
     k_eta = eta
     if syn.eq1:
@@ -134,7 +155,8 @@ def learn_columns(row, slots, totals, seed, presentation, u, eta, learners, x_pr
     for number in range(n_learners):
         j = np.int64(learners[number])
         column = chain(key, np.uint32(j))
-        for i in range(cuda.threadIdx.x, m, cuda.blockDim.x):
+        i = np.int32(cuda.threadIdx.x)
+        while i < m:
             place, k = np.uint64(at + i * stride + j), np.uint64(i)
             if syn.narrow_learning:
                 # The weight lies above the bits that are cut, so only the change is rounded; sign and parity are those
@@ -158,18 +180,19 @@ def learn_columns(row, slots, totals, seed, presentation, u, eta, learners, x_pr
                 weight[place] = writes.learn_weight(
                     syn, np.int64(0), k_eta, np.int64(weight[place]), np.int64(x_pre[k]), draw, stats
                 )
+            i = np.int32(i + cuda.blockDim.x)
     if syn.narrow_learning and n_learners > 0 and cuda.threadIdx.x < m:
         _note_all(stats, P.STAT_WEIGHT, lowest, highest, n_low, n_high)
     cuda.syncthreads()
     if cuda.threadIdx.x == 0:
-        totals[B.ACTIVITY_AT + P.ACT_UPDATES] += n_learners
+        activity[P.ACT_UPDATES] += n_learners
         slots[B.N_LEARNERS] = 0
 
 
 @cuda.jit(device=True)
-def normalize_columns(row, slots, totals, seed, presentation, learned, weight, at, stats):
+def normalize_columns(row, slots, activity, seed, presentation, learned, weight, at, stats):
     """Scale the columns that learned in this image.  Every thread calls it, behind a barrier; it ends with one."""
-    syn, stride, m = T.synapse(row), row[T.STRIDE], row[T.N_INPUTS]
+    syn, stride, m = T.synapse(row), row[T.STRIDE], np.int32(row[T.N_INPUTS])
     key = chain(chain(start(seed, _ROUND_NORMALIZE), presentation), np.uint32(0))
     cut = make_cut(P.DECAY_BITS, syn.w_rounding, syn.w_rand_bits)
     w_max = np.int32(syn.w_max)
@@ -177,8 +200,10 @@ def normalize_columns(row, slots, totals, seed, presentation, learned, weight, a
     for number in range(n_learned):
         j = np.int64(learned[number])
         part = np.int64(0)
-        for i in range(cuda.threadIdx.x, m, cuda.blockDim.x):
+        i = np.int32(cuda.threadIdx.x)
+        while i < m:
             part += np.int64(weight[np.uint64(at + i * stride + j)])
+            i = np.int32(i + cuda.blockDim.x)
         cuda.atomic.add(slots, B.SUM, part)
         cuda.syncthreads()
         total = slots[B.SUM]
@@ -191,12 +216,13 @@ def normalize_columns(row, slots, totals, seed, presentation, learned, weight, a
             factor = np.int32(scale) if narrow else np.int32(0)
             column = chain(key, np.uint32(j))
             lowest, highest, n_high = w_max, np.int32(0), np.int32(0)
-            for i in range(cuda.threadIdx.x, m, cuda.blockDim.x):
+            i = np.int32(cuda.threadIdx.x)
+            while i < m:
                 place = np.uint64(at + i * stride + j)
                 if narrow:
                     product = np.int32(np.int32(weight[place]) * factor)
-                    product = np.int32(product + extra(cut, product, right(product, P.DECAY_BITS), column, i))
-                    w = right(product, P.DECAY_BITS)
+                    product = np.int32(product + extra(cut, product, right(product, _DECAY), column, i))
+                    w = right(product, _DECAY)
                     n_high = np.int32(n_high + np.int32(w > w_max))
                     w = min(w, w_max)
                     lowest, highest = min(lowest, w), max(highest, w)
@@ -204,8 +230,9 @@ def normalize_columns(row, slots, totals, seed, presentation, learned, weight, a
                 else:
                     draw = random_word(syn.w_rounding, column, i)
                     weight[place] = writes.normalize_weight(syn, scale, np.int64(weight[place]), draw, stats)
+                i = np.int32(i + cuda.blockDim.x)
             if narrow and cuda.threadIdx.x < m:
                 _note_all(stats, P.STAT_WEIGHT, lowest, highest, np.int32(0), n_high)
         cuda.syncthreads()
     if cuda.threadIdx.x == 0:
-        totals[B.ACTIVITY_AT + P.ACT_NORMALIZATIONS] += n_learned
+        activity[P.ACT_NORMALIZATIONS] += n_learned

@@ -13,6 +13,7 @@ import numpy as np
 from numba import cuda
 
 from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cuda.words import load_word, odd_bytes, right
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import chain
 
@@ -34,8 +35,8 @@ _FLOOR, _NEAREST, _STOCHASTIC = (
 _TO_ZERO, _AWAY, _EVEN = (
     int(mode) for mode in (Rounding.TO_ZERO, Rounding.NEAREST_AWAY, Rounding.NEAREST_EVEN)
 )
-_HIGH_BYTES = np.uint32(0x00FF00FF)
 _BYTE, _HALF, _LOW_HALF = np.uint32(8), np.uint32(16), np.uint32(0xFFFF)
+_ONE, _TWO, _THREE, _ALL, _NONE = (np.uint32(word) for word in (1, 2, 3, 0xFFFFFFFF, 0))
 
 
 class Cut(NamedTuple):
@@ -62,19 +63,13 @@ class Lanes(NamedTuple):
     leak: int
     leak_shift: int
     leak_mask: int
-    leak_loss: int
+    minus_loss: int
     leak_sub: int
     v_shift: int
     v_max: int
     v_reset: int
     v_low: int
     v_floor: int
-
-
-@cuda.jit(device=True)
-def right(word, amount):
-    """Return int32 ``word >> amount``, 0 <= amount < 32; the mask tells the compiler so."""
-    return np.int32(word >> (amount & 31))
 
 
 @cuda.jit(device=True)
@@ -121,7 +116,7 @@ def make_lanes(mem):
     return Lanes(
         np.int32(kind), np.int32(mem.acc_max), np.int32(1 << mem.sum_shift), np.int32(mem.leak),
         np.int32(min(mem.leak_shift, 31)), np.int32(-1 if shifted else 0),
-        np.int32((1 << P.DECAY_BITS) - mem.leak_mul), np.int32(mem.leak_sub), np.int32(mem.v_shift),
+        np.int32(mem.leak_mul - (1 << P.DECAY_BITS)), np.int32(mem.leak_sub), np.int32(mem.v_shift),
         np.int32(mem.v_max), np.int32(mem.v_reset << mem.v_shift), np.int32(mem.v_min << mem.v_shift),
         np.int32((mem.v_floor if mem.has_floor else mem.v_min) << mem.v_shift),
     )  # fmt: skip
@@ -149,16 +144,11 @@ def lane_neuron(per_word, lane, thread, width):
 
 
 @cuda.jit(device=True)
-def _high_bytes(word):
-    return np.uint32(np.uint32(word >> _BYTE) & _HIGH_BYTES)
-
-
-@cuda.jit(device=True)
 def _add_bytes(one, two, three, four, sums, k):
     """Add four words of four 8-bit weights to a sum, and their odd bytes to the next one."""
     sums[k] = np.uint32(np.uint32(sums[k] + one) + np.uint32(two + np.uint32(three + four)))
-    high = np.uint32(_high_bytes(one) + _high_bytes(two))
-    sums[k + 1] = np.uint32(np.uint32(sums[k + 1] + high) + np.uint32(_high_bytes(three) + _high_bytes(four)))
+    high = np.uint32(odd_bytes(one) + odd_bytes(two))
+    sums[k + 1] = np.uint32(np.uint32(sums[k + 1] + high) + np.uint32(odd_bytes(three) + odd_bytes(four)))
 
 
 @cuda.jit(device=True)
@@ -173,48 +163,70 @@ def _add_halves(one, two, three, four, sums, k):
 
 
 @cuda.jit(device=True)
-def add_rows(per_word, first, second, third, fourth, staged, begin, end, sums):
+def _add_four(per_word, words, place, a, b, c, d, mask_b, mask_c, mask_d, sums, k):
+    """Add the words of four rows to the sums ``k`` and ``k + 1``."""
+    one, two = load_word(words, place, a), np.uint32(load_word(words, place, b) & mask_b)
+    three, four = (
+        np.uint32(load_word(words, place, c) & mask_c),
+        np.uint32(load_word(words, place, d) & mask_d),
+    )
+    if per_word == 2:
+        _add_bytes(one, two, three, four, sums, k)
+    else:
+        _add_halves(one, two, three, four, sums, k)
+
+
+@cuda.jit(device=True)
+def _add_all(per_word, words, places, a, b, c, d, mask_b, mask_c, mask_d, sums):
+    _add_four(per_word, words, places[0], a, b, c, d, mask_b, mask_c, mask_d, sums, 0)
+    _add_four(per_word, words, places[1], a, b, c, d, mask_b, mask_c, mask_d, sums, 2)
+    if per_word == 1:
+        _add_four(per_word, words, places[2], a, b, c, d, mask_b, mask_c, mask_d, sums, 4)
+        _add_four(per_word, words, places[3], a, b, c, d, mask_b, mask_c, mask_d, sums, 6)
+
+
+@cuda.jit(device=True)
+def add_rows(per_word, words, places, staged, begin, end, sums):
     """Add the weights from the events ``begin`` to ``end`` of ``staged`` to the sums of the thread's neurons.
 
     Parameters
     ----------
     per_word : int
-        2: words of four 8-bit weights, of which the thread has those of ``first`` and ``second``; 1: of two 16-bit
-        ones, of all four.
-    first, second, third, fourth : uint32[...]
-        Weights from the thread's words on.
+        2: words of four 8-bit weights, of which the thread has two in a row; 1: of two 16-bit ones, of which it has
+        four.
+    words : uint32[...]
+    places : uint64[4]
+        Where the thread's words of the first row lie.
     staged : uint32[...]
         Word at which the row of each event begins.
     begin, end : int32
     sums : uint32[8]
-        Of bytes: per word the sum of all and that of the odd ones, which `lane_totals` takes apart.
+        Of bytes: per word the sum of all and that of the odd ones, which `lane_total` takes apart.
     """
-    for event in range(begin, end, 4):
+    event = begin
+    while event + 4 <= end:
         e = np.uint32(event)
-        left = np.int32(end - event)
-        # The last group is filled up with words that are masked: as many loads are under way at once as can be.
-        a, b = staged[e], staged[np.uint32(e + np.uint32(1 if left > 1 else 0))]
-        c, d = (
-            staged[np.uint32(e + np.uint32(2 if left > 2 else 0))],
-            staged[np.uint32(e + np.uint32(3 if left > 3 else 0))],
-        )
-        mask_b = np.uint32(0xFFFFFFFF if left > 1 else 0)
-        mask_c = np.uint32(0xFFFFFFFF if left > 2 else 0)
-        mask_d = np.uint32(0xFFFFFFFF if left > 3 else 0)
-        if per_word == 2:
-            one, two, three, four = first[a], first[b], first[c], first[d]
-            five, six, seven, eight = second[a], second[b], second[c], second[d]
-            _add_bytes(one, two & mask_b, three & mask_c, four & mask_d, sums, 0)
-            _add_bytes(five, six & mask_b, seven & mask_c, eight & mask_d, sums, 2)
-        else:
-            one, two, three, four = first[a], first[b], first[c], first[d]
-            five, six, seven, eight = second[a], second[b], second[c], second[d]
-            _add_halves(one, two & mask_b, three & mask_c, four & mask_d, sums, 0)
-            _add_halves(five, six & mask_b, seven & mask_c, eight & mask_d, sums, 2)
-            one, two, three, four = third[a], third[b], third[c], third[d]
-            five, six, seven, eight = fourth[a], fourth[b], fourth[c], fourth[d]
-            _add_halves(one, two & mask_b, three & mask_c, four & mask_d, sums, 4)
-            _add_halves(five, six & mask_b, seven & mask_c, eight & mask_d, sums, 6)
+        a, b = staged[e], staged[np.uint32(e + _ONE)]
+        c, d = staged[np.uint32(e + _TWO)], staged[np.uint32(e + _THREE)]
+        _add_all(per_word, words, places, a, b, c, d, _ALL, _ALL, _ALL, sums)
+        event = np.int32(event + 4)
+    left = np.int32(end - event)
+    if left > 0:
+        # The last group is filled up with rows that are masked: as many loads are under way at once as can be.
+        e = np.uint32(event)
+        b, c = e + np.uint32(left > 1), e + np.uint32(2 * np.int32(left > 2))
+        mask_b, mask_c = np.uint32(-np.int32(left > 1)), np.uint32(-np.int32(left > 2))
+        a, b, c = staged[e], staged[np.uint32(b)], staged[np.uint32(c)]
+        _add_all(per_word, words, places, a, b, c, a, mask_b, mask_c, _NONE, sums)
+
+
+@cuda.jit(device=True)
+def mask_absent(per_word, absent, sums):
+    """Set the sums of words to 0 whose lanes, the bits of ``absent``, have no neuron."""
+    for k in range(LANES >> per_word):
+        kept = np.uint32(((absent >> (k << per_word)) & 1) - 1)
+        sums[2 * k] = np.uint32(sums[2 * k] & kept)
+        sums[2 * k + 1] = np.uint32(sums[2 * k + 1] & kept)
 
 
 @cuda.jit(device=True)
@@ -257,13 +269,13 @@ def integrate_plain(lanes, per_word, sums, v, v_th, highest, n_high):
 
 @cuda.jit(device=True)
 def integrate_decay(lanes, cut, per_word, sums, v, v_th, highest, n_high):
-    """Integrate a step of the multiply leak with a constant bias: ``a * mul = (a << 16) - a * loss``."""
+    """Integrate a step of the multiply leak with a constant bias: ``a * mul = (a << 16) + a * minus_loss``."""
     crossed = False
     for lane in range(LANES):
         a = _accumulate(lanes, per_word, sums, v, lane)
         over = a > lanes.acc_max
         a = min(a, lanes.acc_max)
-        fall = np.int64(cut.bias) - np.int64(a) * np.int64(lanes.leak_loss)
+        fall = np.int64(cut.bias) + np.int64(a) * np.int64(lanes.minus_loss)
         raw = right(np.int32(a + np.int32(fall >> P.DECAY_BITS)), lanes.v_shift)
         n_high = np.int32(n_high + np.int32(over | (raw > lanes.v_max)))
         a = np.int32(min(raw, lanes.v_max) << (lanes.v_shift & 31))
@@ -283,9 +295,9 @@ def integrate_general(lanes, cut, per_word, sums, v, v_th, highest, n_high, key,
         a = min(a, lanes.acc_max)
         j = lane_neuron(per_word, lane, thread, width)
         if lanes.leak == P.LEAK_MULTIPLY:
-            product = np.int64(a) * np.int64(lanes.leak_loss)
-            whole = right(np.int32(a + np.int32((-product) >> P.DECAY_BITS)), lanes.v_shift)
-            fall = np.int64(extra(cut, a, whole, key, j)) - product
+            product = np.int64(a) * np.int64(lanes.minus_loss)
+            whole = right(np.int32(a + np.int32(product >> P.DECAY_BITS)), lanes.v_shift)
+            fall = np.int64(extra(cut, a, whole, key, j)) + product
             a = np.int32(a + np.int32(fall >> P.DECAY_BITS))
         else:
             if lanes.leak == P.LEAK_SUBTRACT:

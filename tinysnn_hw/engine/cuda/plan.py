@@ -10,7 +10,7 @@ import numpy as np
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cuda import block as B
 from tinysnn_hw.engine.cuda import lane_kernel, lanes
-from tinysnn_hw.engine.cuda.device import SHARED_BYTES
+from tinysnn_hw.engine.cuda.device import SHARED_BYTES, WARP
 from tinysnn_hw.engine.cuda.table import N_COLUMNS
 from tinysnn_hw.engine.lower import Lowered
 from tinysnn_hw.engine.params import Params
@@ -94,6 +94,7 @@ def lane_events(lowered: Lowered) -> int:
         or mem.leak_mul < 1
         or mem.leak_sub >= 1 << lanes.LANE_BITS
         or p.thr.th_width + max(mem.th_lane_shift, 0) > 62
+        or 4 * lane_shared(p, learn=True) > SHARED_BYTES
     ):
         return 0
     bounds = [((1 << (lanes.LANE_BITS - 1)) - 1) // (p.syn.w_max << mem.sum_shift)]
@@ -106,14 +107,21 @@ def lane_events(lowered: Lowered) -> int:
     return max(min(bounds), 0)
 
 
-def block_words(p: Params, *, learn: bool, in_lanes: bool = False) -> int:
+def lane_rows(n_neurons: int, *, learn: bool) -> tuple[int, int]:
+    """Return the rows, and words per row, of device memory that a block in lanes needs."""
+    rows = lane_kernel.NEURON_WORDS_TRAIN if learn else lane_kernel.NEURON_WORDS_TEST
+    return rows, n_neurons
+
+
+def lane_shared(p: Params, *, learn: bool) -> int:
+    """Return the words of shared memory that a block in lanes needs."""
+    exponential = p.trace == P.TRACE_EXPONENTIAL
+    words = lane_kernel.INPUT_WORDS_EXPONENTIAL if exponential else lane_kernel.INPUT_WORDS_WINDOW
+    return words * p.n_inputs if learn else 0
+
+
+def block_words(p: Params, *, learn: bool) -> int:
     """Return the words of working memory a block needs."""
-    if in_lanes:
-        if not learn:
-            return lane_kernel.NEURON_WORDS_TEST * p.n_neurons
-        exponential = p.trace == P.TRACE_EXPONENTIAL
-        of_input = lane_kernel.INPUT_WORDS_EXPONENTIAL if exponential else lane_kernel.INPUT_WORDS_WINDOW
-        return lane_kernel.NEURON_WORDS_TRAIN * p.n_neurons + of_input * p.n_inputs
     if not learn:
         return B.NEURON_WORDS_TEST * p.n_neurons
     return B.NEURON_WORDS_TRAIN * p.n_neurons + B.INPUT_WORDS_TRAIN * p.n_inputs
@@ -139,7 +147,12 @@ def network_bytes(lowered: Lowered, n_images: int, n_events: int, *, learn: bool
     """
     p, storage = lowered.params, choose_storage(lowered)
     words = block_words(p, learn=learn)
-    scratch = 0 if fits_shared(words, storage) else n_blocks * words * storage.word.itemsize
+    outside = 0 if fits_shared(words, storage) else words
+    if storage.lanes:
+        rows, words = lane_rows(p.n_neurons, learn=learn)
+        notes = 2 * len(P.STAT_REGISTERS) * 4 * (-(-p.n_neurons // lanes.LANES) + WARP)
+        outside = max(outside, rows * words + notes)
+    scratch = n_blocks * outside * storage.word.itemsize
     row_bytes = storage.stride(p.n_neurons) * storage.weight.itemsize
     state = p.n_inputs * row_bytes + 2 * p.n_neurons * storage.word.itemsize
     # Counts, schedule, positions and events (twice while rasters are joined), and what encoding needs.
