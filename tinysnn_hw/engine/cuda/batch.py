@@ -19,7 +19,6 @@ from tinysnn_hw.engine.cuda.plan import (
     choose_storage,
     fits_shared,
     lane_events,
-    lane_rows,
     lane_shared,
 )
 from tinysnn_hw.engine.cuda.spikes import DeviceSpikes, copy_rasters, starts
@@ -223,7 +222,7 @@ class CudaBatch:
         self.kernel = replace(self.storage, lanes=in_lanes).name
         every = [lowered.params for lowered in self.networks]
         if in_lanes:
-            shape: tuple[int, ...] = (n * n_groups, *lane_rows(max(p.n_neurons for p in every), learn=learn))
+            shape: tuple[int, ...] = (n * n_groups, lane_kernel.NEURON_WORDS, max(p.n_neurons for p in every))
             kept = max(lane_shared(p, learn=learn) for p in every)
         else:
             needed = max(block_words(p, learn=learn) for p in every)

@@ -82,7 +82,9 @@ def renewal(
     offsets : int64[n_seeds * n_images, n_steps + 1]
     inputs : uint16[n_events]
     """
-    lit, shared = cuda.shared.array(_LISTED, np.uint16), cuda.shared.array(2, np.int32)
+    # On lines of their own: the simulator tells shared arrays apart by their line.
+    lit = cuda.shared.array(_LISTED, np.uint16)
+    shared = cuda.shared.array(2, np.int32)
     thread, width, n_inputs = cuda.threadIdx.x, cuda.blockDim.x, images.shape[1]
     number, place = cuda.blockIdx.x, cuda.blockIdx.y
     row = number * order.shape[1] + place

@@ -35,7 +35,7 @@ from tinysnn_hw.fixed.random import Purpose, chain, start
 # Parts of a block's device memory, in units of n_neurons: what few steps touch; and of its
 # shared memory, in units of n_inputs: traces, their counts (or which inputs are listed), events, the list.
 V_TH, FREE, N_POST, N_WINDOW, LEARNERS, LEARNED, HAS_LEARNED = range(7)
-NEURON_WORDS_TRAIN, NEURON_WORDS_TEST = 7, 2
+NEURON_WORDS = 7
 INPUT_WORDS_WINDOW, INPUT_WORDS_EXPONENTIAL = 3, 4
 STAGED = 512
 """Events kept in shared memory at a time."""
@@ -69,7 +69,7 @@ def _begin_image(row, learn, slots, pool, of_inputs, counts, count_at):
     cuda.syncthreads()
     for j in range(thread, n, width):
         counts[count_at + j] = 0
-        for k in range(1, NEURON_WORDS_TRAIN if learn else NEURON_WORDS_TEST):
+        for k in range(1, NEURON_WORDS):
             pool[k, j] = 0
     if learn:
         parts = INPUT_WORDS_EXPONENTIAL if row[T.TRACE] == P.TRACE_EXPONENTIAL else INPUT_WORDS_WINDOW
@@ -270,8 +270,9 @@ def _run(
                             held = np.int32(held & ~(1 << lane))
             if learn:
                 if exponential:
+                    n_active = np.int32(slots[B.N_SEEN])
                     decay_active(
-                        T.trace_of(row), seed, presentation, t, np.int32(slots[B.N_SEEN]), active, n_events, x_pre, stats
+                        T.trace_of(row), seed, presentation, t, n_active, active, n_events, x_pre, stats
                     )  # fmt: skip
                     cuda.syncthreads()
                 until_update = np.int32(until_update - 1)
@@ -286,8 +287,9 @@ def _run(
                         )  # fmt: skip
                     choose_learners(row, slots, n_post, n_window, learners, learned, has_learned)
                     cuda.syncthreads()
+                    eta = schedule[network, 0, image]
                     learn_columns(
-                        row, slots, activity, seed, presentation, u, schedule[network, 0, image], learners, x_pre, weight,
+                        row, slots, activity, seed, presentation, u, eta, learners, x_pre, weight,
                         row[T.WEIGHT_AT], stats,
                     )  # fmt: skip
                     u = np.int32(u + 1)
@@ -342,9 +344,9 @@ def train_bytes(
 ):  # fmt: skip
     """Train every network on its images, one block each; weights are of 8 bits.
 
-    The arguments are those of `tinysnn_hw.engine.cuda.kernel.train`, but
-    ``words``: the weights again, as uint32; ``scratch``: int32[n_blocks, 7, n_neurons]; ``notes``: int64[n_threads, 7, 4], what
-    each thread noted of the registers.
+    The arguments are those of `tinysnn_hw.engine.cuda.kernel.train`, but ``words``: the weights again, as uint32;
+    ``scratch``: int32[n_blocks, 7, n_neurons]; ``notes``: int64[n_threads, 7, 4], what each thread noted of the
+    registers.
     """
     _run(
         2, True, False, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th,

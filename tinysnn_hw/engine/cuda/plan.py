@@ -107,12 +107,6 @@ def lane_events(lowered: Lowered) -> int:
     return max(min(bounds), 0)
 
 
-def lane_rows(n_neurons: int, *, learn: bool) -> tuple[int, int]:
-    """Return the rows, and words per row, of device memory that a block in lanes needs."""
-    rows = lane_kernel.NEURON_WORDS_TRAIN if learn else lane_kernel.NEURON_WORDS_TEST
-    return rows, n_neurons
-
-
 def lane_shared(p: Params, *, learn: bool) -> int:
     """Return the words of shared memory that a block in lanes needs."""
     exponential = p.trace == P.TRACE_EXPONENTIAL
@@ -149,9 +143,8 @@ def network_bytes(lowered: Lowered, n_images: int, n_events: int, *, learn: bool
     words = block_words(p, learn=learn)
     outside = 0 if fits_shared(words, storage) else words
     if storage.lanes:
-        rows, words = lane_rows(p.n_neurons, learn=learn)
         notes = 2 * len(P.STAT_REGISTERS) * 4 * (-(-p.n_neurons // lanes.LANES) + WARP)
-        outside = max(outside, rows * words + notes)
+        outside = max(outside, lane_kernel.NEURON_WORDS * p.n_neurons + notes)
     scratch = n_blocks * outside * storage.word.itemsize
     row_bytes = storage.stride(p.n_neurons) * storage.weight.itemsize
     state = p.n_inputs * row_bytes + 2 * p.n_neurons * storage.word.itemsize
