@@ -12,7 +12,7 @@ from numba import cuda
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cuda import block as B
-from tinysnn_hw.engine.cuda import kernel, lane_kernel, lanes, table
+from tinysnn_hw.engine.cuda import kernel, lane_block, lane_kernel, lanes, table
 from tinysnn_hw.engine.cuda.device import launch, multiprocessors, require_device, threads_for
 from tinysnn_hw.engine.cuda.plan import (
     block_words,
@@ -222,7 +222,7 @@ class CudaBatch:
         self.kernel = replace(self.storage, lanes=in_lanes).name
         every = [lowered.params for lowered in self.networks]
         if in_lanes:
-            shape: tuple[int, ...] = (n * n_groups, lane_kernel.NEURON_WORDS, max(p.n_neurons for p in every))
+            shape: tuple[int, ...] = (n * n_groups, lane_block.NEURON_WORDS, max(p.n_neurons for p in every))
             kept = max(lane_shared(p, learn=learn) for p in every)
         else:
             needed = max(block_words(p, learn=learn) for p in every)

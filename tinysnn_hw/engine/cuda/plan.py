@@ -9,7 +9,7 @@ import numpy as np
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cuda import block as B
-from tinysnn_hw.engine.cuda import lane_kernel, lanes
+from tinysnn_hw.engine.cuda import lane_block, lane_kernel, lanes
 from tinysnn_hw.engine.cuda.device import SHARED_BYTES, WARP
 from tinysnn_hw.engine.cuda.table import N_COLUMNS
 from tinysnn_hw.engine.lower import Lowered
@@ -110,7 +110,7 @@ def lane_events(lowered: Lowered) -> int:
 def lane_shared(p: Params, *, learn: bool) -> int:
     """Return the words of shared memory that a block in lanes needs."""
     exponential = p.trace == P.TRACE_EXPONENTIAL
-    words = lane_kernel.INPUT_WORDS_EXPONENTIAL if exponential else lane_kernel.INPUT_WORDS_WINDOW
+    words = lane_block.INPUT_WORDS_EXPONENTIAL if exponential else lane_block.INPUT_WORDS_WINDOW
     return words * p.n_inputs if learn else 0
 
 
@@ -144,7 +144,7 @@ def network_bytes(lowered: Lowered, n_images: int, n_events: int, *, learn: bool
     outside = 0 if fits_shared(words, storage) else words
     if storage.lanes:
         notes = 2 * len(P.STAT_REGISTERS) * 4 * (-(-p.n_neurons // lanes.LANES) + WARP)
-        outside = max(outside, lane_kernel.NEURON_WORDS * p.n_neurons + notes)
+        outside = max(outside, lane_block.NEURON_WORDS * p.n_neurons + notes)
     scratch = n_blocks * outside * storage.word.itemsize
     row_bytes = storage.stride(p.n_neurons) * storage.weight.itemsize
     state = p.n_inputs * row_bytes + 2 * p.n_neurons * storage.word.itemsize

@@ -21,6 +21,11 @@ if is_simulated():
         """Return the uint32 that lies ``index`` elements behind a place of the array it was asked of."""
         return words[np.int64(place) + np.int64(index)]
 
+    def part_of(array, index):
+        """Return ``array[index]`` as what functions take that are not simulated."""
+        part = array[index]
+        return getattr(getattr(part, "_item", part), "_ary", part)
+
     def right(word, amount):
         """Return int32 ``word >> amount``, 0 <= amount < 32."""
         return np.int32(word >> amount)
@@ -31,6 +36,7 @@ if is_simulated():
 
 else:
     from llvmlite import ir
+    from numba import cuda
     from numba.cuda import types
     from numba.cuda.extending import intrinsic
 
@@ -57,6 +63,11 @@ else:
             return builder.load(address, align=4)
 
         return types.uint32(words, types.uint64, types.uint32), codegen
+
+    @cuda.jit(device=True)
+    def part_of(array, index):
+        """Return ``array[index]``."""
+        return array[index]
 
     @intrinsic
     def right(typingctx, word, amount):
