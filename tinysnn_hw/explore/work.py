@@ -231,8 +231,9 @@ def _best(batch: Batch, alive: list[int], outcomes: list[Outcome], keep: float, 
 
 def objective_values(result: Mapping[str, Any], objectives: Sequence[str]) -> list[float]:
     """Return the objectives of a result: percent, bit, joule."""
-    keys = {"accuracy": "accuracy", "memory": "memory_bits", "energy": "energy_j"}
-    return [float(result[keys[name]]) for name in objectives]
+    return [
+        float(result[{"memory": "memory_bits", "energy": "energy_j"}.get(name, name)]) for name in objectives
+    ]
 
 
 def objective_costs(result: Mapping[str, Any], objectives: Sequence[str]) -> list[float]:

@@ -238,8 +238,8 @@ class CudaBatch:
         )  # fmt: skip
         threads = self._lane_threads if in_lanes else self.threads
         if in_lanes:
-            registers = (n * n_groups * threads, *empty_stats().shape)
-            arguments = (*arguments, cuda.device_array(registers, np.int64))
+            noted = (n * n_groups * threads, *empty_stats().shape)
+            arguments = (*arguments, cuda.device_array(noted, np.int64))
         else:
             arguments = (*arguments, shared)
         trace = trace_weight = None
