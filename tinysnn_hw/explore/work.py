@@ -223,17 +223,15 @@ def _best(batch: Batch, alive: list[int], outcomes: list[Outcome], keep: float, 
     n = math.ceil(len(alive) * keep)
     for row in order[n:]:
         outcomes[alive[row]].state = "pruned"
-        outcomes[
-            alive[row]
-        ].reason = f"not among the best {n} of {len(alive)} of its batch after {images:,} training images"
+        why = f"not among the best {n} of {len(alive)} of its batch after {images:,} training images"
+        outcomes[alive[row]].reason = why
     return sorted(alive[row] for row in order[:n])
 
 
 def objective_values(result: Mapping[str, Any], objectives: Sequence[str]) -> list[float]:
     """Return the objectives of a result: percent, bit, joule."""
-    return [
-        float(result[{"memory": "memory_bits", "energy": "energy_j"}.get(name, name)]) for name in objectives
-    ]
+    keys = {"accuracy": "accuracy", "memory": "memory_bits", "energy": "energy_j"}
+    return [float(result[keys[name]]) for name in objectives]
 
 
 def objective_costs(result: Mapping[str, Any], objectives: Sequence[str]) -> list[float]:
@@ -257,14 +255,10 @@ def _judge(batch: Batch, data: Dataset, candidates: Sequence[Candidate]) -> list
     results: list[Result | None] = [None] * len(flat)
     for arithmetic in ("fixed", "float64"):
         rows = [row for row, model in enumerate(flat) if model.arithmetic == arithmetic]
-        place = batch.backend if arithmetic == "fixed" else "cpu"
-        found = (
-            learning.evaluate_many(
-                [flat[row] for row in rows], data, label_images=label, backend=place, threads=1
-            )
-            if rows
-            else []
-        )
+        chosen, place = [flat[row] for row in rows], batch.backend if arithmetic == "fixed" else "cpu"
+        found = []
+        if rows:
+            found = learning.evaluate_many(chosen, data, label_images=label, backend=place, threads=1)
         for row, result in zip(rows, found, strict=True):
             results[row] = result
     n = len(batch.seeds)
