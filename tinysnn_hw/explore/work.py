@@ -256,7 +256,7 @@ def _judge(batch: Batch, data: Dataset, candidates: Sequence[Candidate]) -> list
     for arithmetic in ("fixed", "float64"):
         rows = [row for row, model in enumerate(flat) if model.arithmetic == arithmetic]
         chosen, place = [flat[row] for row in rows], batch.backend if arithmetic == "fixed" else "cpu"
-        found = []
+        found: list[Result] = []
         if rows:
             found = learning.evaluate_many(chosen, data, label_images=label, backend=place, threads=1)
         for row, result in zip(rows, found, strict=True):
