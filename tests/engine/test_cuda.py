@@ -16,7 +16,14 @@ from tinysnn_hw.data import load_dataset
 from tinysnn_hw.data.encode import encode, encoding_tables
 from tinysnn_hw.engine import initial_state, lower, run
 from tinysnn_hw.engine.cuda import device
-from tinysnn_hw.engine.cuda.plan import block_words, choose_storage, fits_shared, network_bytes, plan_launches
+from tinysnn_hw.engine.cuda.plan import (
+    block_words,
+    choose_storage,
+    fits_shared,
+    lane_events,
+    network_bytes,
+    plan_launches,
+)
 from tinysnn_hw.errors import BackendUnavailableError, DeviceMemoryError, SpecError
 from tinysnn_hw.learning import choose_backend, evaluate_many, train, train_many
 from tinysnn_hw.spec import list_networks, load_network
@@ -31,24 +38,26 @@ from types import SimpleNamespace
 import numba.cuda.dispatcher
 numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(8, 7))
 from numba import cuda, types as t
-from tinysnn_hw.engine.cuda import encode, kernel
+from tinysnn_hw.engine.cuda import encode, kernel, lane_kernel
 one, i8 = lambda x: x[::1], t.int64
 run = (i8[:, ::1], i8, i8, i8[:, :, ::1], i8[:, ::1], one(i8), one(t.uint16), one(t.uint8), one(t.int32), one(t.int32),
        one(t.uint16), i8[:, :, ::1], i8[:, ::1], t.int32[:, ::1], t.boolean)
+lanes = lambda weight: (*run[:7], one(weight), one(t.uint32), *run[8:13], t.int32[:, :, ::1], i8[:, :, ::1])
 spikes = (t.boolean, t.uint8[:, ::1], i8[:, ::1], one(i8), one(i8), one(i8), one(i8), i8, i8)
 placed = (t.int32[:, ::1], i8[:, ::1], one(t.uint16))
 kernels = {
-    "train": (kernel.train, run),
-    "infer": (kernel.infer, run),
-    "renewal": (encode.renewal, (*spikes, t.boolean, *placed)),
-    "pooled": (encode.pooled, (*spikes, i8[:, ::1], *placed)),
+    "plain": {"train": (kernel.train, run), "infer": (kernel.infer, run)},
+    "spikes": {
+        "renewal": (encode.renewal, (*spikes, t.boolean, *placed)),
+        "pooled": (encode.pooled, (*spikes, i8[:, ::1], *placed)),
+    },
+    "bytes": {f.py_func.__name__: (f, lanes(t.uint8)) for f in lane_kernel.KERNELS[1]},
+    "halves": {f.py_func.__name__: (f, lanes(t.uint16)) for f in lane_kernel.KERNELS[2]},
 }
 found = {}
-for cc in ((8, 7), (9, 0)):
-    for name, (function, arguments) in kernels.items():
-        ptx, returned = cuda.compile_ptx(function.py_func, arguments, cc=cc)
-        assert returned == t.void, returned
-        found[f"{name} {cc[0]}.{cc[1]}"] = ptx
+for name, (function, arguments) in kernels[sys.argv[1]].items():
+    found[name], returned = cuda.compile_ptx(function.py_func, arguments, cc=(int(sys.argv[2]), int(sys.argv[3])))
+    assert returned == t.void, returned
 json.dump(found, sys.stdout)
 """
 
@@ -78,22 +87,27 @@ def test_kernels_in_the_simulator() -> None:
 
 
 @pytest.mark.slow
-def test_kernels_compile_to_ptx() -> None:
+@pytest.mark.parametrize("group", ["plain", "spikes", "bytes", "halves"])
+@pytest.mark.parametrize("cc", ["8.7", "9.0"])
+def test_kernels_compile_to_ptx(group: str, cc: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", COMPILE], cwd=ROOT, env=environment(NUMBA_ENABLE_CUDASIM="0"),
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", COMPILE, group, *cc.split(".")], cwd=ROOT,
+        env=environment(NUMBA_ENABLE_CUDASIM="0"), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-4000:]
     found = json.loads(ran.stdout)
-    assert len(found) == 8
+    assert len(found) == 2
     for name, ptx in found.items():
-        assert f".target sm_{name.split()[1].replace('.', '')}" in ptx
+        assert f".target sm_{cc.replace('.', '')}" in ptx
         assert ".visible .entry" in ptx and "call" not in ptx, f"{name} calls a function that was not inlined"
         # Local memory would be a register array indexed at run time.
         assert ".local" not in ptx, name
-        assert "bar.sync" in ptx or "barrier.sync" in ptx or not name.startswith(("train", "infer"))
+        assert "bar.sync" in ptx or "barrier.sync" in ptx or name == "pooled"
         # No floating point anywhere.
         assert ".f32" not in ptx and ".f64" not in ptx, name
+        assert ("prmt.b32" in ptx) == (group == "bytes"), (
+            "the odd bytes of four weights come by one permutation"
+        )
 
 
 # --- Memory --------------------------------------------------------------------------------------------
@@ -102,13 +116,33 @@ def test_kernels_compile_to_ptx() -> None:
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({}, "cuda w8 r32"), ({"weight": "u0.4"}, "cuda w8 r32"), ({"weight": "u0.10"}, "cuda w16 r32"),
+        ({}, "cuda w8 l32"), ({"weight": "u0.4"}, "cuda w8 l32"), ({"weight": "u0.10"}, "cuda w16 l32"),
         ({"weight": "u0.20", "settings": {"learning.eta_start": 0.1}}, "cuda w32 r32"),
         ({"settings": {"formats.theta.format": "u8.24"}}, "cuda w8 r64"),
     ],
 )  # fmt: skip
 def test_narrowest_storage(changes: dict[str, Any], name: str) -> None:
     assert choose_storage(lower(load_network("tinysnn-wta", **changes))).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "most"),
+    [
+        ("tinysnn-wta", {}, 257),  # 257 * 255 is the largest sum two of which share a word
+        ("tinysnn-wta", {"weight": "u0.4"}, (1 << 16) // 15),
+        ("tinysnn-wta", {"weight": "u0.10"}, ((1 << 29) - 1) // 1023),
+        ("tinysnn", {}, 257),
+        ("tinysnn", {"weight": "u0.8", "v_mem": "s8.16"}, 257),
+        ("tinysnn-wta", {"neurons": 6400}, 0),
+        ("tinysnn-wta", {"overflow": "wrap"}, 0),
+        ("tinysnn-wta", {"v_mem": "s8.24"}, 0),
+        ("baseline", {}, 0),
+    ],
+)
+def test_events_that_lanes_are_proven_for(name: str, changes: dict[str, Any], most: int) -> None:
+    lowered = lower(load_network(name, recipe="mnist", **changes))
+    assert lane_events(lowered) == most
+    assert choose_storage(lowered).lanes == (most > 0)
 
 
 def test_working_memory_of_the_usual_sizes_is_shared() -> None:

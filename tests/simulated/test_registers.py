@@ -36,12 +36,14 @@ Case = tuple[Lowered, int, Raster, Raster]
 N_TRAINING = 2
 
 
-def make_case(number: int, *, rounding: str | None = None, pairwise: bool | None = None) -> Case | None:
+def make_case(
+    number: int, *, rounding: str | None = None, pairwise: bool | None = None, plain: bool = False
+) -> Case | None:
     """Return a random network with its rasters, or None where it is refused."""
     chance = Random(number)
     pairwise = number % 2 == 1 if pairwise is None else pairwise
     sizes = chance.randint(1, 6), chance.randint(1, 5), chance.randint(3, 9)
-    spec = network(chance, *sizes, plain=False, pairwise=pairwise)
+    spec = network(chance, *sizes, plain=plain, pairwise=pairwise)
     if rounding is not None:
         values = spec.model_dump()
         for register in values["formats"].values():
@@ -108,6 +110,7 @@ def compare(group: list[Case], tally: Counter[str]) -> None:
         assert not (found := differences(wanted, actual)), f"test, {chosen[place][0].spec}: {found}"
         count(tally, "test", results[place].activity, results[place].stats)
         tally["compared"] += 1
+        tally[together.kernel] += 1
 
 
 def count(tally: Counter[str], phase: str, activity: np.ndarray, stats: np.ndarray) -> None:
@@ -128,6 +131,28 @@ def test_random_networks_in_mixed_launches() -> None:
     for name in ("output_spikes", "updates", "normalizations", "inhibitory_spikes", "depressions"):
         assert tally[f"train {name}"] > 0, tally
     assert tally["test output_spikes"] > 0 and tally["v_mem high"] > 0 and tally["weight high"] > 0, tally
+
+
+def test_networks_in_lanes() -> None:
+    """Formats that 32-bit lanes hold: every leak, cut or not, weights of 8 and of 16 bits."""
+    tally: Counter[str] = Counter()
+    for group in cases(range(200, 216), plain=True, pairwise=False).values():
+        compare(group, tally)
+        for lowered, *_ in group:
+            tally[f"leak {lowered.spec.neuron.leak}"] += choose_storage(lowered).lanes
+            tally["cut"] += choose_storage(lowered).lanes and lowered.params.mem.v_shift > 0
+    assert tally["cuda w8 l32"] >= 5, tally
+    assert min(tally[f"leak {leak}"] for leak in ("none", "shift", "multiply", "subtract")) > 0, tally
+    assert tally["cut"] > 0 and tally["train output_spikes"] > 0 and tally["train updates"] > 0, tally
+
+
+def test_the_other_kernel_runs_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a step has more events than lanes are proven for, the other kernel goes on."""
+    monkeypatch.setattr(batch_module, "lane_events", lambda lowered: 0)
+    tally: Counter[str] = Counter()
+    for group in cases(range(216, 219), plain=True, pairwise=False).values():
+        compare(group, tally)
+    assert tally["cuda w8 r32"] >= 2 and not tally["cuda w8 l32"], tally
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)

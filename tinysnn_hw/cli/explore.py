@@ -45,6 +45,7 @@ def explore(
             "Database of the study, as Optuna takes it, for several explorers; absent: SQLite in the folder.",
         ),
     ] = None,
+    backend: options.Backend = "auto",
     trials: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Trials, instead of the space's.", rich_help_panel=_SEARCH),
@@ -57,11 +58,14 @@ def explore(
     out of disk; several explorers may work on one study.
     """
     from tinysnn_hw.explore import explore as run
-    from tinysnn_hw.explore import select
+    from tinysnn_hw.explore import select, study_backend
     from tinysnn_hw.report.study import exploration_json, exploration_tables
     from tinysnn_hw.spec.space_load import load_space, with_trials
 
     spec = with_trials(load_space(space), trials)
+    chosen = study_backend(spec, backend, executor)
+    if backend == "auto":
+        note(f"backend of fixed-point trials: {chosen.name} ({chosen.why})")
     try:
         with _standings() as progress:
             found = run(
@@ -72,6 +76,7 @@ def explore(
                 limit_train=limit_train,
                 executor=executor,
                 storage=storage,
+                backend=backend,
                 progress=progress,
             )
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from tinysnn_hw.explore.batches import study_backend
 from tinysnn_hw.explore.chosen import default_folder, network_toml, read_selections, validate_choice
 from tinysnn_hw.explore.pareto import front_ranks, knee, pareto_front, reward
 from tinysnn_hw.explore.run import Exploration, explore
@@ -36,6 +37,7 @@ __all__ = [
     "read_selections",
     "reward",
     "select",
+    "study_backend",
     "validate_choice",
     "write_text",
 ]

@@ -43,12 +43,23 @@ class Candidate:
         """The network that is trained."""
         return self.network if self.source is None else self.source
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU can train it: in fixed point."""
+        return self.scheme == "itq"
+
     @cached_property
     def raster_key(self) -> str:
         """Equal for configurations that are shown the same spikes."""
         network = self.network
         learning = network.learning
         return f"{network.network.inputs} {learning.epochs} {learning.shuffle} {network.encoding.model_dump_json()}"
+
+    @cached_property
+    def shape_key(self) -> tuple[int, ...]:
+        """Equal for configurations that one launch of a GPU trains side by side: inputs, neurons, steps and epochs."""
+        sizes, encoding = self.network.network, self.network.encoding
+        return (sizes.inputs, sizes.neurons, encoding.n_steps, self.network.learning.epochs)
 
     @cached_property
     def order_key(self) -> tuple[Any, ...]:

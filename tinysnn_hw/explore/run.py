@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tinysnn_hw.errors import StudyError, TinySnnError
-from tinysnn_hw.explore.candidate import Candidate, check_space, digest_of, make_candidate
-from tinysnn_hw.explore.executors import Done, Executor, WorkerDied, failed, make_executor
+from tinysnn_hw.explore.batches import Asked, choose_for_cpu, choose_for_gpu, gpu_batch, study_backend
+from tinysnn_hw.explore.candidate import check_space, digest_of, make_candidate
+from tinysnn_hw.explore.executors import Done, Executor, LocalExecutor, WorkerDied, failed, make_executor
 from tinysnn_hw.explore.standing import Standing, Timing, standing_of
 from tinysnn_hw.explore.storage import Ledger, guarded, open_storage
 from tinysnn_hw.explore.study import (
@@ -34,6 +35,7 @@ from tinysnn_hw.explore.work import (
     describe,
     evaluate_batch,
 )
+from tinysnn_hw.learning import Backend
 from tinysnn_hw.spec.space import SpaceSpec
 from tinysnn_hw.spec.space_load import load_space
 
@@ -48,10 +50,11 @@ IDLE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """What `explore` returns: the study, and where the time of this run went."""
+    """What `explore` returns: the study, where the time of this run went, and which machine its trials ran on."""
 
     study: StudyRecord
     timing: Timing
+    backend: Backend
 
 
 def explore(
@@ -63,6 +66,7 @@ def explore(
     limit_train: int | None = None,
     executor: str = "local",
     storage: str | None = None,
+    backend: str = "auto",
     progress: Callable[[Standing], None] | None = None,
     work: Work = evaluate_batch,
 ) -> Exploration:
@@ -85,6 +89,9 @@ def explore(
         ``local`` (a process per core), ``local:N``, or ``dask://HOST:PORT``.
     storage : str, optional
         URL of a database, as Optuna takes it, shared by several explorers; absent: a SQLite file in the folder.
+    backend : {"auto", "cpu", "cuda"}
+        Where trials with in-training quantization run; the results are the same, so that a study may go on with
+        another.  See `study_backend`.
     progress : callable, optional
         Called with a `Standing` whenever a batch has come back.
     work : callable
@@ -100,15 +107,21 @@ def explore(
         The space or the data is impossible.
     StudyError
         The folder holds another study, or the storage cannot be used.
+    BackendUnavailableError
+        ``cuda`` was asked for where there is no GPU.
     """
     spec = load_space(space)
+    chosen = study_backend(spec, backend, executor)
     folder = Path(out)
     ref, label_images, n_train = _data(spec, data, data_dir, limit_train)
     check_space(spec, Path(data).stem)
     manifest = _begin(folder, make_manifest(spec, ref, storage, label_images))
     where = storage_url(folder, manifest)
     ledger: Ledger = guarded(lambda: Ledger(open_storage(where), manifest["study"], spec), str(folder))
-    run = _Run(spec, ref, label_images, ledger, make_executor(executor, work), progress, str(folder), n_train)
+    run = _Run(
+        spec, ref, label_images, ledger, make_executor(executor, work), progress, str(folder), n_train,
+        backend=chosen.name,
+    )  # fmt: skip
     try:
         timing = run.all()
     except BaseException:
@@ -116,7 +129,7 @@ def explore(
         ledger.give_up()
         raise
     run.executor.close()
-    return Exploration(study=load_study(folder), timing=timing)
+    return Exploration(study=load_study(folder), timing=timing, backend=chosen)
 
 
 def _data(
@@ -157,18 +170,6 @@ def _begin(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _Asked:
-    """A trial that is ours, and its configuration."""
-
-    number: int
-    candidate: Candidate
-    digest: str
-    alone: bool = False
-    """Its batch lost a worker: it runs by itself."""
-    deaths: int = 0
-
-
-@dataclass(slots=True)
 class _Run:
     spec: SpaceSpec
     data: DataRef
@@ -178,15 +179,18 @@ class _Run:
     progress: Callable[[Standing], None] | None
     where: str
     n_train: int
-    pool: deque[_Asked] = field(default_factory=deque)
-    twins: dict[str, list[_Asked]] = field(default_factory=dict)
+    backend: str
+    pool: deque[Asked] = field(default_factory=deque)
+    twins: dict[str, list[Asked]] = field(default_factory=dict)
     """By digest: trials that wait for the result of one that is being computed."""
     timing: Timing = field(default_factory=Timing)
     began: float = field(default_factory=time.perf_counter)
     next_key: int = 0
     deaths: int = 0
     """Workers that died since one last returned something."""
-    flying: dict[int, list[_Asked]] = field(default_factory=dict)
+    flying: dict[int, list[Asked]] = field(default_factory=dict)
+    on_gpu: int | None = None
+    """Key of the batch that the GPU of this machine has."""
 
     def all(self) -> Timing:
         """Work until the study is complete."""
@@ -224,6 +228,8 @@ class _Run:
         left = self.spec.n_trials - self.done_or_running()
         share = max(-(-left // max(self.executor.capacity, 1)), 1)  # near the end, what is left is shared
         wanted = slots * min(self.spec.search.batch, share)
+        if self.backend == "cuda" and self.on_gpu is None:
+            wanted = max(wanted, gpu_batch(self.spec))
         while len(self.pool) < wanted:
             trial = self.ledger.ask()
             if trial is None:
@@ -241,7 +247,7 @@ class _Run:
         except TinySnnError as error:
             self.tell(number, "", Outcome(reason=describe(error)))
             return
-        asked = _Asked(number, candidate, digest_of(candidate, self.context()))
+        asked = Asked(number, candidate, digest_of(candidate, self.context()))
         known = self.known(asked.digest)
         if known is not None:
             first, outcome = known
@@ -275,22 +281,27 @@ class _Run:
         return None
 
     def hand_out(self) -> None:
-        """Give batches to free workers: trials that see the same spikes, then those that share kernel or source."""
+        """Give batches to free workers; one at a time is for the GPU, where there is one."""
         while self.pool and self.executor.free:
-            first = self.pool[0]
-            ordered = [one for one in self.pool if one.candidate.raster_key == first.candidate.raster_key]
-            ordered.sort(key=lambda one: (one.alone, one.candidate.order_key))
-            share = -(-len(self.pool) // self.executor.free)
-            chosen = ordered[:1] if ordered[0].alone else ordered[: min(self.spec.search.batch, share)]
-            chosen = [one for one in chosen if one.alone == chosen[0].alone]
+            chosen: list[Asked] = []
+            if self.backend != "cpu" and self.on_gpu is None:
+                chosen = choose_for_gpu(self.pool, self.spec)
+            on_gpu = bool(chosen)
+            if not chosen:
+                chosen = choose_for_cpu(self.pool, self.spec, self.executor.free, self.backend)
+            if not chosen:
+                return
             for one in chosen:
                 self.pool.remove(one)
             self.next_key += 1
             self.flying[self.next_key] = chosen
-            self.executor.submit(self.next_key, self.batch(chosen))
+            if on_gpu and isinstance(self.executor, LocalExecutor):  # its processes share one GPU
+                self.on_gpu = self.next_key
+            backend = self.backend if on_gpu else "cpu"
+            self.executor.submit(self.next_key, self.batch(chosen, backend))
             self.timing.workers = max(self.timing.workers, self.executor.running)
 
-    def batch(self, asked: list[_Asked]) -> Batch:
+    def batch(self, asked: list[Asked], backend: str) -> Batch:
         """Return what a worker needs to know."""
         protocol = self.spec.protocol
         return Batch(
@@ -302,11 +313,14 @@ class _Run:
             hardware=protocol.hardware,
             objectives=self.spec.search.objectives,
             halving=self.spec.halving,
+            backend=backend,
         )
 
     def take(self, done: Done) -> None:
         """Write the outcomes of a batch; one whose worker died is tried again, trial by trial."""
         asked = self.flying.pop(done.key)
+        if done.key == self.on_gpu:
+            self.on_gpu = None
         result = done.result
         if isinstance(done.error, WorkerDied):
             for one in asked:
@@ -332,7 +346,7 @@ class _Run:
         for one, outcome in zip(asked, result.outcomes, strict=True):
             guarded(partial(self.settle, one, outcome), self.where)
 
-    def settle(self, asked: _Asked, outcome: Outcome) -> None:
+    def settle(self, asked: Asked, outcome: Outcome) -> None:
         """Write an outcome, and the same for trials of the same configuration."""
         epochs = asked.candidate.network.learning.epochs
         full = self.n_train * epochs + self.label_images + self.data.holdout

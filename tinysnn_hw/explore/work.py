@@ -91,6 +91,8 @@ class Batch:
     hardware : str
     objectives : tuple of str
     halving : HalvingSpec or None
+    backend : {"auto", "cpu", "cuda"}
+        Where networks run that are trained in fixed point; the others run on the cpu.
     """
 
     candidates: tuple[Candidate, ...]
@@ -101,6 +103,7 @@ class Batch:
     hardware: str
     objectives: tuple[str, ...]
     halving: HalvingSpec | None
+    backend: str = "cpu"
 
     def only(self, candidates: Sequence[Candidate]) -> Batch:
         """Return the same batch with other configurations."""
@@ -167,7 +170,10 @@ def evaluate_batch(batch: Batch) -> BatchResult:
     ------
     DataError, DataNotFoundError
         The data is not here, or not the same; this is no fault of a configuration.
+    BackendUnavailableError
+        The batch asks for a GPU, and there is none.
     """
+    learning.choose_backend(batch.backend, len(batch.candidates), training=True)
     began = time.perf_counter()
     data = batch.data.load()
     outcomes = [Outcome() for _ in batch.candidates]
@@ -191,6 +197,8 @@ def _round(batch: Batch, data: Dataset, alive: list[int], outcomes: list[Outcome
     try:
         results = _judge(batch, data, [batch.candidates[k] for k in alive])
     except Exception as error:
+        if batch.backend != "cpu" and not isinstance(error, TinySnnError):
+            raise  # a GPU that fails is no fault of a configuration either
         if len(alive) == 1:
             outcomes[alive[0]].reason = describe(error)
             outcomes[alive[0]].kernel_s += time.perf_counter() - began
@@ -215,9 +223,8 @@ def _best(batch: Batch, alive: list[int], outcomes: list[Outcome], keep: float, 
     n = math.ceil(len(alive) * keep)
     for row in order[n:]:
         outcomes[alive[row]].state = "pruned"
-        outcomes[
-            alive[row]
-        ].reason = f"not among the best {n} of {len(alive)} of its batch after {images:,} training images"
+        why = f"not among the best {n} of {len(alive)} of its batch after {images:,} training images"
+        outcomes[alive[row]].reason = why
     return sorted(alive[row] for row in order[:n])
 
 
@@ -242,17 +249,16 @@ def describe(error: BaseException) -> str:
 
 
 def _judge(batch: Batch, data: Dataset, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    models = train_candidates(candidates, data, batch.seeds, batch.spike_seed)
+    models = train_candidates(candidates, data, batch.seeds, batch.spike_seed, backend=batch.backend)
     label = min(batch.label_images, data.n_train)
     flat = [model for of_one in models for model in of_one]
     results: list[Result | None] = [None] * len(flat)
     for arithmetic in ("fixed", "float64"):
         rows = [row for row, model in enumerate(flat) if model.arithmetic == arithmetic]
-        found = (
-            learning.evaluate_many([flat[row] for row in rows], data, label_images=label, threads=1)
-            if rows
-            else []
-        )
+        chosen, place = [flat[row] for row in rows], batch.backend if arithmetic == "fixed" else "cpu"
+        found: list[Result] = []
+        if rows:
+            found = learning.evaluate_many(chosen, data, label_images=label, backend=place, threads=1)
         for row, result in zip(rows, found, strict=True):
             results[row] = result
     n = len(batch.seeds)
@@ -271,6 +277,7 @@ def train_candidates(
     spike_seed: int,
     *,
     threads: int = 1,
+    backend: str = "cpu",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[list[Model]]:
     """Return the trained models of every configuration, seed by seed; float64 sources are trained once."""
@@ -279,7 +286,8 @@ def train_candidates(
     direct = [k for k, candidate in enumerate(candidates) if candidate.scheme == "itq"]
     models: list[list[Model]] = [[] for _ in candidates]
     if direct:
-        found = learning.train_many([candidates[k].network for k in direct], data, seeds=seeds, **options)
+        networks = [candidates[k].network for k in direct]
+        found = learning.train_many(networks, data, seeds=seeds, backend=backend, **options)
         for row, k in enumerate(direct):
             models[k] = found[row * n : (row + 1) * n]
     for k, candidate in enumerate(candidates):
@@ -300,7 +308,9 @@ def _float_models(
 ) -> list[Model]:
     key = (network.model_dump_json(), tuple(data.digests), seeds, options["spike_seed"])
     if key not in _float_cache:
-        _float_cache[key] = learning.train_many([network], data, seeds=seeds, arithmetic="float64", **options)
+        _float_cache[key] = learning.train_many(
+            [network], data, seeds=seeds, arithmetic="float64", backend="cpu", **options
+        )
         while len(_float_cache) > _KEPT_MODELS:
             _float_cache.popitem(last=False)
     _float_cache.move_to_end(key)

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -111,12 +112,15 @@ class Model:
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that can influence a result."""
-    return {
+    found = {
         "tinysnn_hw": __version__,
         "numeric_version": str(NUMERIC_VERSION),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("numpy", "numba", "llvmlite")},
     }
+    with suppress(metadata.PackageNotFoundError):  # the GPU's compiler is optional
+        found["numba-cuda"] = metadata.version("numba-cuda")
+    return found
 
 
 def save_model(model: Model, folder: str | os.PathLike[str], *, force: bool = False) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,15 @@ from numba import cuda
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cuda import block as B
-from tinysnn_hw.engine.cuda import kernel, table
+from tinysnn_hw.engine.cuda import kernel, lane_block, lane_kernel, lanes, table
 from tinysnn_hw.engine.cuda.device import launch, multiprocessors, require_device, threads_for
-from tinysnn_hw.engine.cuda.plan import block_words, choose_storage, fits_shared
+from tinysnn_hw.engine.cuda.plan import (
+    block_words,
+    choose_storage,
+    fits_shared,
+    lane_events,
+    lane_shared,
+)
 from tinysnn_hw.engine.cuda.spikes import DeviceSpikes, copy_rasters, starts
 from tinysnn_hw.engine.lower import Lowered, prove
 from tinysnn_hw.engine.run import (
@@ -51,9 +58,14 @@ class CudaBatch:
     seeds : sequence of int
         0 to 2**32 - 1, of each network.
     threads : int, optional
-        Threads per block; absent: about one per two neurons.
+        Threads per block; absent: about one per two neurons, or as many as lanes need.
     record : bool
         Record every register after every step; slow and large.
+
+    Attributes
+    ----------
+    kernel : str
+        Name of the kernel that ran last.
 
     Raises
     ------
@@ -87,13 +99,25 @@ class CudaBatch:
         params = [lowered.params for lowered in networks]
         self._table = np.stack([table.pack_params(p) for p in params])
         self._table[:, table.SEED] = self.seeds
-        self._table[:, table.WEIGHT_AT] = starts([p.n_inputs * p.n_neurons for p in params])
-        self._table[:, table.NEURON_AT] = starts([p.n_neurons for p in params])
-        self.threads = threads or threads_for(-(-max(p.n_neurons for p in params) // 2))
-        word = self.storage.word
-        self._weight = cuda.to_device(
-            np.concatenate([state.weight.astype(self.storage.weight).ravel() for state in states])
+        strides = [self.storage.stride(p.n_neurons) for p in params]
+        self._table[:, table.STRIDE] = strides
+        self._table[:, table.WEIGHT_AT] = starts(
+            [p.n_inputs * stride for p, stride in zip(params, strides, strict=True)]
         )
+        self._table[:, table.NEURON_AT] = starts([p.n_neurons for p in params])
+        largest = max(p.n_neurons for p in params)
+        self.threads = threads or threads_for(-(-largest // 2))
+        self._lane_threads = threads_for(-(-largest // lanes.LANES), most=lane_kernel.MAX_THREADS, least=1)
+        self._lane_events = [lane_events(lowered) for lowered in networks] if self.storage.lanes else None
+        self.kernel = self.storage.name
+        word = self.storage.word
+        rows = [
+            np.zeros((p.n_inputs, stride), self.storage.weight)
+            for p, stride in zip(params, strides, strict=True)
+        ]
+        for array, state in zip(rows, states, strict=True):
+            array[:, : state.weight.shape[1]] = state.weight
+        self._weight = cuda.to_device(np.concatenate([array.ravel() for array in rows]))
         self._theta = cuda.to_device(np.concatenate([state.theta.astype(word) for state in states]))
         self._v_th = cuda.to_device(np.concatenate([state.v_th.astype(word) for state in states]))
         scales = np.zeros((len(params), max(max(len(lowered.x_scale) for lowered in networks), 1)), np.int64)
@@ -101,18 +125,13 @@ class CudaBatch:
             row[: len(lowered.x_scale)] = lowered.x_scale
         self._x_scale = cuda.to_device(scales)
 
-    @property
-    def kernel(self) -> str:
-        """Name of the kernel that runs."""
-        return self.storage.name
-
     def store(self, states: Sequence[NetworkState]) -> None:
         """Copy the registers back into ``states``."""
         weight, theta, v_th = (array.copy_to_host() for array in (self._weight, self._theta, self._v_th))
         for row, state in zip(self._table, states, strict=True):
             n, m = row[table.N_NEURONS], row[table.N_INPUTS]
-            weights, neurons = row[table.WEIGHT_AT], row[table.NEURON_AT]
-            state.weight[:] = weight[weights : weights + n * m].reshape(m, n)
+            weights, neurons, stride = row[table.WEIGHT_AT], row[table.NEURON_AT], row[table.STRIDE]
+            state.weight[:] = weight[weights : weights + m * stride].reshape(m, stride)[:, :n]
             state.theta[:] = theta[neurons : neurons + n]
             state.v_th[:] = v_th[neurons : neurons + n]
 
@@ -196,38 +215,45 @@ class CudaBatch:
         counts = cuda.device_array(max(int(n_images * neurons.sum()), 1), np.uint16)
         stats = cuda.to_device(np.stack([empty_stats()] * n))
         activity = cuda.to_device(np.zeros((n, len(P.ACTIVITY)), np.int64))
-        needed = max(block_words(lowered.params, learn=learn) for lowered in self.networks)
-        shared = fits_shared(needed, self.storage)
-        scratch = cuda.device_array((1 if shared else n * n_groups, needed), self.storage.word)
-        shared_bytes = needed * self.storage.word.itemsize if shared else 0
-        grid = (n, n_groups)
-        arguments = (
+        in_lanes = self._lane_events is not None and all(
+            spikes.max_events_per_step[k] <= most
+            for k, most in zip(raster_of, self._lane_events, strict=True)
+        )
+        self.kernel = replace(self.storage, lanes=in_lanes).name
+        every = [lowered.params for lowered in self.networks]
+        if in_lanes:
+            shape: tuple[int, ...] = (n * n_groups, lane_block.NEURON_WORDS, max(p.n_neurons for p in every))
+            kept = max(lane_shared(p, learn=learn) for p in every)
+        else:
+            needed = max(block_words(p, learn=learn) for p in every)
+            shared = fits_shared(needed, self.storage)
+            kept = needed if shared else 0
+            shape = (1 if shared else n * n_groups, needed)
+        scratch = cuda.device_array(shape, self.storage.word)
+        weights = (self._weight, self._weight.view(np.uint32)) if in_lanes else (self._weight,)
+        arguments: tuple[Any, ...] = (
             cuda.to_device(rows), P.PHASES[phase], n_images,
             cuda.to_device(self._schedule(phase, first, n_images, totals)), self._x_scale, spikes.offsets,
-            spikes.inputs, self._weight, self._theta, self._v_th, counts, stats, activity, scratch, shared,
+            spikes.inputs, *weights, self._theta, self._v_th, counts, stats, activity, scratch,
         )  # fmt: skip
+        threads = self._lane_threads if in_lanes else self.threads
+        if in_lanes:
+            noted = (n * n_groups * threads, *empty_stats().shape)
+            arguments = (*arguments, cuda.device_array(noted, np.int64))
+        else:
+            arguments = (*arguments, shared)
         trace = trace_weight = None
         if self.record:
             trace = cuda.device_array(int(n_images * (steps * words).sum()), np.int64)
             trace_weight = cuda.device_array(int(n_images * (neurons * inputs).sum()), np.int64)
-            launch(
-                kernel.observe,
-                grid,
-                self.threads,
-                learn,
-                *arguments,
-                trace,
-                trace_weight,
-                shared_bytes=shared_bytes,
-            )
+            chosen = lane_kernel.observe if in_lanes else kernel.observe
+            halves = (self.storage.per_word == 2,) if in_lanes else ()
+            arguments = (*halves, learn, *arguments, trace, trace_weight)
+        elif in_lanes:
+            chosen = lane_kernel.KERNELS[self.storage.weight.itemsize][0 if learn else 1]
         else:
-            launch(
-                kernel.train if learn else kernel.infer,
-                grid,
-                self.threads,
-                *arguments,
-                shared_bytes=shared_bytes,
-            )
+            chosen = kernel.train if learn else kernel.infer
+        launch(chosen, (n, n_groups), threads, *arguments, shared_bytes=kept * self.storage.word.itemsize)
         all_counts, all_stats, all_activity = (a.copy_to_host() for a in (counts, stats, activity))
         host = (
             None

@@ -55,10 +55,10 @@ def find_largest(slots, value, index):
 
 
 @cuda.jit(device=True)
-def sum_rows(weight, at, n, j, inputs, begin, end):
+def sum_rows(weight, at, stride, j, inputs, begin, end):
     """Return the sum of the weights from the events ``begin`` to ``end`` to neuron ``j``."""
     # Unsigned indices: signed ones are tested for the negative ones of Python.
-    column, stride = np.uint64(at + j), np.uint64(n)
+    column, stride = np.uint64(at + j), np.uint64(stride)
     total = np.int64(0)
     for e in range(begin, end):
         total += np.int64(weight[column + np.uint64(inputs[np.uint64(e)]) * stride])
@@ -121,8 +121,8 @@ def record_step(row, learn, pool, theta, t, image, winner, inhibitory, trace):
 
 
 @cuda.jit(device=True)
-def flush_counts(network, stats, activity, all_stats, all_activity):
-    """Add what a thread counted to the counts of its network."""
+def flush_counts(network, counts, stats, activity, all_stats, all_activity):
+    """Add what a thread noted, and what it counted if it is one that ``counts``, to the counts of its network."""
     for register in range(len(P.STAT_REGISTERS)):
         if stats[register, P.STAT_MIN] <= stats[register, P.STAT_MAX]:
             cuda.atomic.min(all_stats, (network, register, P.STAT_MIN), stats[register, P.STAT_MIN])
@@ -131,5 +131,5 @@ def flush_counts(network, stats, activity, all_stats, all_activity):
                 if stats[register, side] > 0:
                     cuda.atomic.add(all_stats, (network, register, side), stats[register, side])
     for kind in range(len(P.ACTIVITY)):
-        if activity[kind] > 0:
+        if counts and activity[kind] > 0:
             cuda.atomic.add(all_activity, (network, kind), activity[kind])

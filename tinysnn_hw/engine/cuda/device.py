@@ -60,11 +60,11 @@ def multiprocessors() -> int:
     return 1 if is_simulated() else int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
 
 
-def threads_for(items: int) -> int:
-    """Return a block's threads for so many items: whole warps, at most 256; a few Python threads if simulated."""
+def threads_for(items: int, *, least: int = 2, most: int = MAX_THREADS) -> int:
+    """Return a block's threads for so many items: whole warps, at least so many; a few Python threads if simulated."""
     if is_simulated():
-        return min(items, 3)
-    return min(max(-(-items // WARP), 2) * WARP, MAX_THREADS)
+        return min(items, 3) if most == MAX_THREADS else items
+    return min(max(-(-items // WARP), least) * WARP, most)
 
 
 def launch(

@@ -20,16 +20,16 @@ from tinysnn_hw.data.spike_kernels import (
 from tinysnn_hw.fixed.random import chain, start
 
 POISSON, REGULAR, POOLED = range(3)
+_LISTED = 1024
+"""Pixels of which the lit ones are listed at a time."""
+_TOTAL, _N_LIT = range(2)
 
 
 @cuda.jit(device=True)
-def _gain(images, image, gain):
-    """Return the factor on intervals, with `GAIN_BITS` fraction bits."""
+def _gain(total, gain):
+    """Return the factor on intervals of an image with a sum of pixels, with `GAIN_BITS` fraction bits."""
     if gain[0] == 0:
         return np.int64(1 << GAIN_BITS)
-    total = np.int64(0)
-    for p in range(images.shape[1]):
-        total += np.int64(images[image, p])
     return min(max((total << GAIN_BITS) // gain[1], gain[2]), gain[3])
 
 
@@ -39,6 +39,25 @@ def _put(fill, row, step, pixel, filled, offsets, inputs):
     place = np.int64(cuda.atomic.add(filled, (row, step), 1))
     if fill:
         inputs[offsets[row, step] + place] = pixel
+
+
+@cuda.jit(device=True)
+def _make(fill, regular, row, p, mean, key, end_time, quantile, filled, offsets, inputs):
+    """Make the events of one pixel of a mean interval."""
+    word = np.int64(chain(key, np.uint32(0)))
+    k = np.int64(0)
+    if regular:
+        time = (mean * (word >> 8)) >> 24
+    else:
+        time = (mean * quantile[word >> PICK_BITS]) >> QUANTILE_BITS
+    while time < end_time:
+        _put(fill, row, time >> TIME_BITS, p, filled, offsets, inputs)
+        if regular:
+            time += mean
+        else:
+            k += 1
+            word = np.int64(chain(key, np.uint32(k)))
+            time += (mean * quantile[word >> PICK_BITS]) >> QUANTILE_BITS
 
 
 @cuda.jit(cache=True)
@@ -63,31 +82,51 @@ def renewal(
     offsets : int64[n_seeds * n_images, n_steps + 1]
     inputs : uint16[n_events]
     """
+    # On lines of their own: the simulator tells shared arrays apart by their line.
+    lit = cuda.shared.array(_LISTED, np.uint16)
+    shared = cuda.shared.array(2, np.int32)
+    thread, width, n_inputs = cuda.threadIdx.x, cuda.blockDim.x, images.shape[1]
     number, place = cuda.blockIdx.x, cuda.blockIdx.y
     row = number * order.shape[1] + place
     image = order[number, place]
+    if thread == 0:
+        shared[_TOTAL] = 0
+    cuda.syncthreads()
+    total = np.int32(0)
+    for p in range(thread, n_inputs, width):
+        total += np.int32(images[image, p])
+    cuda.atomic.add(shared, _TOTAL, total)
+    cuda.syncthreads()
+    factor = _gain(np.int64(shared[_TOTAL]), gain)
     end_time = np.int64(filled.shape[1]) << TIME_BITS
-    factor = _gain(images, image, gain)
     prefix = chain(start(np.uint32(seeds[number]), np.uint32(purpose)), np.uint32(first + place))
-    for p in range(cuda.threadIdx.x, images.shape[1], cuda.blockDim.x):
-        base = interval[images[image, p]]
-        if base > 0:
+    # Threads take lit pixels from a list, so that none waits for its neighbours beside dark ones.
+    for begin in range(0, n_inputs, _LISTED):
+        if thread == 0:
+            shared[_N_LIT] = 0
+        cuda.syncthreads()
+        for p in range(begin + thread, min(begin + _LISTED, n_inputs), width):
+            if interval[images[image, p]] > 0:
+                lit[cuda.atomic.add(shared, _N_LIT, 1)] = p
+        cuda.syncthreads()
+        for k in range(thread, shared[_N_LIT], width):
+            p = np.int64(lit[k])
+            base = interval[images[image, p]]
             mean = min(max((base * factor) >> GAIN_BITS, 1), INTERVAL_MAX)
-            key = chain(prefix, np.uint32(p))
-            word = np.int64(chain(key, np.uint32(0)))
-            k = np.int64(0)
-            if regular:
-                time = (mean * (word >> 8)) >> 24
-            else:
-                time = (mean * quantile[word >> PICK_BITS]) >> QUANTILE_BITS
-            while time < end_time:
-                _put(fill, row, time >> TIME_BITS, p, filled, offsets, inputs)
-                if regular:
-                    time += mean
-                else:
-                    k += 1
-                    word = np.int64(chain(key, np.uint32(k)))
-                    time += (mean * quantile[word >> PICK_BITS]) >> QUANTILE_BITS
+            _make(
+                fill,
+                regular,
+                row,
+                p,
+                mean,
+                chain(prefix, np.uint32(p)),
+                end_time,
+                quantile,
+                filled,
+                offsets,
+                inputs,
+            )
+        cuda.syncthreads()
 
 
 @cuda.jit(cache=True)
@@ -105,8 +144,9 @@ def pooled(
     number, place = row // order.shape[1], row % order.shape[1]
     image = order[number, place]
     n_inputs = images.shape[1]
-    total = np.int64(0)
+    total, bright = np.int64(0), np.int64(0)
     for p in range(n_inputs):
+        bright += np.int64(images[image, p])
         base = interval[images[image, p]]
         if base > 0:
             total += np.int64(1 << 2 * TIME_BITS) // base
@@ -114,7 +154,7 @@ def pooled(
     if total == 0:
         return
     end_time = np.int64(filled.shape[1]) << POOL_BITS
-    mean = max((np.int64(1 << (TIME_BITS + POOL_BITS)) // total * _gain(images, image, gain)) >> GAIN_BITS, 1)
+    mean = max((np.int64(1 << (TIME_BITS + POOL_BITS)) // total * _gain(bright, gain)) >> GAIN_BITS, 1)
     key = chain(start(np.uint32(seeds[number]), np.uint32(purpose)), np.uint32(first + place))
     time, k = np.int64(0), np.int64(0)
     while True:

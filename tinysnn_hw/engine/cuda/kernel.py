@@ -140,7 +140,7 @@ def _run(
                             activity[P.ACT_INHIBITORY_SPIKES] += 1
                         v_inh[k] = y
                 if not held:
-                    total = sum_rows(weight, weight_at, n, j, inputs, arrived, last)
+                    total = sum_rows(weight, weight_at, row[T.STRIDE], j, inputs, arrived, last)
                     raw = writes.integrate(mem, total, raw, random_word(mem.v_rounding, key, j), stats)
                     margin = writes.threshold_margin(mem, raw, np.int64(th[k]))
                     if margin > best:
@@ -203,17 +203,18 @@ def _run(
             cuda.syncthreads()
             at = row[T.TRACE_WEIGHT_AT] + np.int64(image) * n * m
             for k in range(thread, n * m, width):
-                trace_weight[at + k] = weight[weight_at + k]
+                trace_weight[at + k] = weight[weight_at + k // n * row[T.STRIDE] + k % n]
     cuda.syncthreads()
     # A run takes the words it ends with into their ranges.
     if cuda.blockIdx.y == 0:
         for k in range(thread, n * m, width):
-            writes.note(stats, P.STAT_WEIGHT, np.int64(weight[weight_at + k]), np.int64(0))
+            w = np.int64(weight[weight_at + k // n * row[T.STRIDE] + k % n])
+            writes.note(stats, P.STAT_WEIGHT, w, np.int64(0))
         for j in range(thread, n, width):
             writes.note(stats, P.STAT_V_TH, np.int64(th[j]), np.int64(0))
             if learn:
                 v_th[neuron_at + j] = th[j]
-    flush_counts(network, stats, activity, all_stats, all_activity)
+    flush_counts(network, True, stats, activity, all_stats, all_activity)
 
 
 @cuda.jit(**_OPTIONS)

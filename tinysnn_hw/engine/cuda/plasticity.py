@@ -84,9 +84,9 @@ def depress_rows(
         column = chain(key, np.uint32(j))
         for e in range(n_seen):
             i = np.int64(seen[parity * row[T.N_INPUTS] + e])
-            w = np.int64(weight[at + i * n + j])
+            w = np.int64(weight[at + i * row[T.STRIDE] + j])
             draw = random_word(syn.w_rounding, column, i)
-            weight[at + i * n + j] = writes.depress_weight(pair, syn, eta_pre, w, y, draw, stats)
+            weight[at + i * row[T.STRIDE] + j] = writes.depress_weight(pair, syn, eta_pre, w, y, draw, stats)
 
 
 @cuda.jit(device=True)
@@ -119,7 +119,7 @@ def choose_learners(row, slots, n_post, n_window, learners, learned, has_learned
 @cuda.jit(device=True)
 def learn_columns(row, slots, seed, presentation, u, eta, learners, x_pre, weight, at, stats, activity):
     """Update the columns of the learners.  Every thread calls it, behind a barrier; it ends with one."""
-    syn, soft, n = T.synapse(row), T.pair(row).soft, row[T.N_NEURONS]
+    syn, soft = T.synapse(row), T.pair(row).soft
     n_learners = slots[B.N_LEARNERS]
     k_eta = eta
     if syn.eq1:
@@ -129,7 +129,7 @@ def learn_columns(row, slots, seed, presentation, u, eta, learners, x_pre, weigh
         j = np.int64(learners[number])
         column = chain(key, np.uint32(j))
         for i in range(cuda.threadIdx.x, row[T.N_INPUTS], cuda.blockDim.x):
-            place = at + i * n + j
+            place = at + i * row[T.STRIDE] + j
             w, x = np.int64(weight[place]), np.int64(x_pre[i])
             draw = random_word(syn.w_rounding, column, i)
             weight[place] = writes.learn_weight(syn, soft, k_eta, w, x, draw, stats)
@@ -142,13 +142,13 @@ def learn_columns(row, slots, seed, presentation, u, eta, learners, x_pre, weigh
 @cuda.jit(device=True)
 def normalize_columns(row, slots, seed, presentation, learned, weight, at, stats, activity):
     """Scale the columns that learned in this image.  Every thread calls it, behind a barrier."""
-    syn, n, m = T.synapse(row), row[T.N_NEURONS], row[T.N_INPUTS]
+    syn, m = T.synapse(row), row[T.N_INPUTS]
     key = chain(chain(start(seed, _ROUND_NORMALIZE), presentation), np.uint32(0))
     for number in range(slots[B.N_LEARNED]):
         j = np.int64(learned[number])
         part = np.int64(0)
         for i in range(cuda.threadIdx.x, m, cuda.blockDim.x):
-            part += np.int64(weight[at + i * n + j])
+            part += np.int64(weight[at + i * row[T.STRIDE] + j])
         cuda.atomic.add(slots, B.SUM, part)
         cuda.syncthreads()
         total = slots[B.SUM]
@@ -160,9 +160,9 @@ def normalize_columns(row, slots, seed, presentation, learned, weight, at, stats
             scale = (syn.weight_sum << P.DECAY_BITS) // total
             column = chain(key, np.uint32(j))
             for i in range(cuda.threadIdx.x, m, cuda.blockDim.x):
-                w = np.int64(weight[at + i * n + j])
+                w = np.int64(weight[at + i * row[T.STRIDE] + j])
                 draw = random_word(syn.w_rounding, column, i)
-                weight[at + i * n + j] = writes.normalize_weight(syn, scale, w, draw, stats)
+                weight[at + i * row[T.STRIDE] + j] = writes.normalize_weight(syn, scale, w, draw, stats)
         cuda.syncthreads()
 
 

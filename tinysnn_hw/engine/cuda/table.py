@@ -29,11 +29,12 @@ LAY_AT = TRA_AT + len(TraceParams._fields)
 PAIR_AT = LAY_AT + len(LayerParams._fields)
 N_PARAMS = PAIR_AT + len(PairParams._fields)
 
-(SEED, FIRST, WEIGHT_AT, NEURON_AT, COUNT_AT, OFFSET_AT, TRACE_AT, TRACE_WEIGHT_AT) = range(
-    N_PARAMS, N_PARAMS + 8
+(SEED, FIRST, STRIDE, WEIGHT_AT, NEURON_AT, COUNT_AT, OFFSET_AT, TRACE_AT, TRACE_WEIGHT_AT) = range(
+    N_PARAMS, N_PARAMS + 9
 )
-"""Seed, presentation number of the first image, and where the network's part of each flat array begins."""
-N_COLUMNS = N_PARAMS + 8
+"""Seed, presentation number of the first image, weights from one row to the next, and where the network's part of each
+flat array begins."""
+N_COLUMNS = N_PARAMS + 9
 
 LAYER_ON = LAY_AT + LayerParams._fields.index("on")
 PAIR_ON = PAIR_AT + PairParams._fields.index("on")
