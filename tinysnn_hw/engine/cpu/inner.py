@@ -1,8 +1,11 @@
 """How a function is compiled that only kernels call."""
 
+from typing import Any
+
 from numba import njit
 
-inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_WITHOUT_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = njit(cache=True, **_WITHOUT_WRAPPERS)
 """As `njit`, without the wrappers that let Python and C call it: a fifth of the time a first compilation takes.
 
 Such a function must never be called from Python; there it ends the process.
