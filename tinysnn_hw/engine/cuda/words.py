@@ -64,9 +64,9 @@ else:
 
         return types.uint32(words, types.uint64, types.uint32), codegen
 
-    @cuda.jit(device=True)
+    @cuda.jit(device=True, inline="always")
     def part_of(array, index):
-        """Return ``array[index]``."""
+        """Return ``array[index]``; inlined, as no function may return a part of an array."""
         return array[index]
 
     @intrinsic
