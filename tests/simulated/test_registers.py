@@ -136,7 +136,7 @@ def test_random_networks_in_mixed_launches() -> None:
 def test_networks_in_lanes() -> None:
     """Formats that 32-bit lanes hold: every leak, cut or not, weights of 8 and of 16 bits."""
     tally: Counter[str] = Counter()
-    for group in cases(range(200, 216), plain=True, pairwise=False).values():
+    for group in cases(range(214, 231), plain=True, pairwise=False).values():
         compare(group, tally)
         for lowered, *_ in group:
             tally[f"leak {lowered.spec.neuron.leak}"] += choose_storage(lowered).lanes
