@@ -26,7 +26,7 @@ from tinysnn_hw.engine.cpu.float64_learning import (
     use,
     weight_key,
 )
-from tinysnn_hw.engine.cpu.float64_pass import COUNT, find_winner, inhibit, integrate
+from tinysnn_hw.engine.cpu.float64_pass import BLOCK, COUNT, find_winner, inhibit, integrate, sum_rows
 from tinysnn_hw.engine.cpu.storage import aligned_zeros
 from tinysnn_hw.engine.schedule import eta_pre_values, eta_values, full_counts, inhibition_values
 from tinysnn_hw.fixed.random import Purpose, chain, start
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from tinysnn_hw.engine.lower import Lowered
 
+STEPS = 64
+"""Steps whose sums are made at once: the weights they read do not change before the image ends."""
 _INITIAL_WEIGHTS = np.uint32(Purpose.INITIAL_WEIGHTS)
 _ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
 
@@ -193,23 +195,36 @@ def _hold(winners, first, last, v_reset, v):
 
 
 class Rows(NamedTuple):
-    """Weights of one network where steps read them, float64[n_inputs, padded neurons]."""
+    """Weights of one network where steps read them: blocks of neurons, within a block one short row per input.
+
+    The weight of input ``i`` and neuron ``j`` is at ``origin[j] + i * width[j]``.
+    """
 
     weight: NDArray[np.float64]
     master: NDArray[np.float64]
     """The weights that learning acts on; ``weight`` itself, unless that is a shadow's copy."""
+    origin: NDArray[np.int64]
+    width: NDArray[np.int64]
+
+    def places(self, n_inputs: int) -> NDArray[np.int64]:
+        """Return where each weight stands, int64[n_inputs, n_neurons]."""
+        return self.origin + np.arange(n_inputs)[:, None] * self.width
 
 
 def store_rows(weight: NDArray[np.float64], master: NDArray[np.float64] | None) -> Rows:
-    """Return copies of weights float64[n_inputs, n_neurons], padded to whole vectors."""
-
-    def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        rows = aligned_zeros((values.shape[0], -(-values.shape[1] // COUNT) * COUNT), np.float64)
-        rows[:, : values.shape[1]] = values
-        return rows
-
-    rows = padded(weight)
-    return Rows(rows, rows if master is None else padded(master))
+    """Return copies of weights float64[n_inputs, n_neurons] in that storage; the last block may be narrower."""
+    n_inputs, n = weight.shape
+    lanes = -(-n // COUNT) * COUNT
+    j = np.arange(n)
+    first = j // BLOCK * BLOCK
+    rows = aligned_zeros(n_inputs * lanes, np.float64)
+    masters = rows if master is None else aligned_zeros(n_inputs * lanes, np.float64)
+    stored = Rows(rows, masters, first * n_inputs + j - first, np.minimum(lanes - first, BLOCK))
+    places = stored.places(n_inputs)
+    if master is not None:
+        masters[places] = master
+    rows[places] = weight
+    return stored
 
 
 class Scratch(NamedTuple):
@@ -219,6 +234,8 @@ class Scratch(NamedTuple):
     """[padded neurons]"""
     v_th: NDArray[np.float64]
     """[padded neurons]: thresholds; infinite for held neurons and padding."""
+    totals: NDArray[np.float64]
+    """[STEPS + 1, padded neurons]: sums of rows over the events of some steps, and zeros."""
     columns: Columns
 
 
@@ -228,7 +245,12 @@ def make_scratch(lowered: Lowered, *, shadow: bool) -> Scratch:
     lanes = -(-p.n_neurons // COUNT) * COUNT
     v_th = aligned_zeros(lanes, np.float64)
     v_th[:] = np.inf
-    return Scratch(aligned_zeros(lanes, np.float64), v_th, make_columns(p.n_inputs, p.n_neurons, shadow=shadow))
+    return Scratch(
+        v=aligned_zeros(lanes, np.float64),
+        v_th=v_th,
+        totals=aligned_zeros((STEPS + 1, lanes), np.float64),
+        columns=make_columns(p.n_inputs, p.n_neurons, shadow=shadow),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -247,7 +269,7 @@ def run_images(
     scratch : Scratch
     """
     n, m = p.n_neurons, p.n_inputs
-    v, th, columns = scratch.v, scratch.v_th, scratch.columns
+    v, th, totals, columns = scratch.v, scratch.v_th, scratch.totals, scratch.columns
     n_post = np.zeros(n, np.int64)
     n_window = np.zeros(n, np.int64)
     x_pre = np.zeros(m)
@@ -316,7 +338,12 @@ def run_images(
                     x_post[spikers[k]] *= f.trace_factor
             for k in range(n_columns):
                 columns.before[k] = v[columns.owner[k]]
-            crossed = integrate(v, th, rows.weight, inputs, arrived, last, f.leak_factor, f.leak_step)
+            source = t - np.int64(p.lay.on)
+            row = source % STEPS if source >= 0 else np.int64(STEPS)
+            if row == 0:
+                n_steps = min(p.n_steps - source, STEPS)
+                sum_rows(rows.weight, m, inputs, offsets[image], source, n_steps, totals)
+            crossed = integrate(v, th, totals, row, f.leak_factor, f.leak_step)
             if n_columns > 0:
                 crossed |= integrate_columns(f, columns, n_columns, inputs, arrived, last, v, th)
             _hold(winners, first_held, n_fired, f.v_reset, v)
@@ -345,7 +372,7 @@ def run_images(
             if learn and p.pair.on:
                 learns = winner >= 0 and n_post[winner] >= p.pair.n_essential
                 if learns:
-                    n_columns = open_column(q, columns, n_columns, winner, rows.weight, rows.master)
+                    n_columns = open_column(q, columns, n_columns, winner, rows)
                 n_inputs = depress(
                     p, f, q, seed, presentation, t, eta_pre[image], inputs, begin, end, last_step, x_post, columns,
                     n_columns,
@@ -377,7 +404,7 @@ def run_images(
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
-                        n_columns = open_column(q, columns, n_columns, j, rows.weight, rows.master)
+                        n_columns = open_column(q, columns, n_columns, j, rows)
                         learn_column(p, f, q, seed, presentation, u, j, k_eta, columns, x_pre)
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
@@ -389,7 +416,7 @@ def run_images(
             if f.weight_sum > 0.0:
                 normalize(f, q, seed, presentation, columns, n_columns)
                 activity[P.ACT_NORMALIZATIONS] += n_columns
-            close_columns(q, columns, n_columns, rows.weight, rows.master)
+            close_columns(q, columns, n_columns, rows)
             if p.thr.theta_forget != P.FORGET_NONE:
                 for j in range(n):
                     theta[j] = max((theta[j] - f.theta_down) * f.theta_factor, 0.0)

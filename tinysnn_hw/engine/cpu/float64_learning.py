@@ -73,32 +73,34 @@ def weight_key(seed, purpose, presentation, t, j):
 
 
 @njit(cache=True)
-def open_column(q, columns, n_columns, j, rows, masters):
+def open_column(q, columns, n_columns, j, rows):
     """Copy the weights of neuron ``j`` into a column, unless it has one; return the number of columns."""
     if columns.place[j] >= 0:
         return n_columns
     columns.place[j] = n_columns
     columns.owner[n_columns] = j
     g, s = n_columns // COUNT, n_columns % COUNT
-    for i in range(rows.shape[0]):
-        columns.weight[g, i, s] = rows[i, j]
+    origin, width = rows.origin[j], rows.width[j]
+    for i in range(columns.weight.shape[1]):
+        columns.weight[g, i, s] = rows.weight[origin + i * width]
     if q.on:
-        for i in range(rows.shape[0]):
-            columns.master[g, i, s] = masters[i, j]
+        for i in range(columns.weight.shape[1]):
+            columns.master[g, i, s] = rows.master[origin + i * width]
     return n_columns + 1
 
 
 @njit(cache=True)
-def close_columns(q, columns, n_columns, rows, masters):
+def close_columns(q, columns, n_columns, rows):
     """Copy all columns back."""
     for k in range(n_columns):
         j, g, s = columns.owner[k], k // COUNT, k % COUNT
         columns.place[j] = -1
-        for i in range(rows.shape[0]):
-            rows[i, j] = columns.weight[g, i, s]
+        origin, width = rows.origin[j], rows.width[j]
+        for i in range(columns.weight.shape[1]):
+            rows.weight[origin + i * width] = columns.weight[g, i, s]
         if q.on:
-            for i in range(rows.shape[0]):
-                masters[i, j] = columns.master[g, i, s]
+            for i in range(columns.weight.shape[1]):
+                rows.master[origin + i * width] = columns.master[g, i, s]
 
 
 @njit(cache=True)

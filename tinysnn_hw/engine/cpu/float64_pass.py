@@ -10,15 +10,15 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tinysnn_hw.engine.cpu.lanes import I32, I64, counted_loop, register_bytes, when
+from tinysnn_hw.engine.cpu.lanes import I32, I64, counted_loop, when
 
 COUNT = 8
 """Neurons per vector, 64 bytes; LLVM splits vectors where registers are narrower.  Arrays are padded to a multiple."""
+BLOCK = 40
+"""Neurons whose sums stay in registers while the rows go by; their weights lie together."""
 _F64 = ir.DoubleType()
 _VECTOR = ir.VectorType(_F64, COUNT)
 _ALIGN = 64
-_GROUPS = (10, 5, 2, 1)
-"""Vectors whose sums stay in registers while the rows go by, widest first."""
 
 
 def _splat(builder, value):
@@ -55,14 +55,14 @@ def _array(context, builder, kind, value):
     return context.make_array(kind)(context, builder, value)
 
 
-def _sum_rows(builder, rows, row_step, first, n_vectors, inputs, begin, end):
-    """Emit the loop over events ``begin`` to ``end - 1``; return the sums of ``n_vectors`` vectors from ``first`` on."""
+def _sum_rows(builder, rows, row_step, n_vectors, inputs, begin, end):
+    """Emit the loop over events ``begin`` to ``end - 1``; return the sums of ``n_vectors`` vectors of their rows."""
 
     def add_row(event, sums):
         # An empty assembly statement keeps LLVM from unrolling a loop of a handful of rounds.
         place = builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [event], side_effect=False)
         source = builder.zext(builder.load(builder.gep(inputs, [place])), I64)
-        base = builder.add(builder.mul(source, row_step), first)
+        base = builder.mul(source, row_step)
         return [
             builder.fadd(total, _load(builder, rows, builder.add(base, I64(k * COUNT))))
             for k, total in enumerate(sums)
@@ -73,23 +73,75 @@ def _sum_rows(builder, rows, row_step, first, n_vectors, inputs, begin, end):
 
 
 @intrinsic
-def integrate(typingctx, v, v_th, rows, inputs, begin, end, leak_factor, leak_step):
+def sum_rows(typingctx, rows, n_inputs, inputs, offsets, first, n_steps, totals):
+    """Fill ``totals[k]`` with the sums of all neurons' weights over the events of step ``first + k``, ``k < n_steps``.
+
+    ``rows``: weights, see `tinysnn_hw.engine.cpu.float64.Rows`; events of step ``s``:
+    ``inputs[offsets[s] : offsets[s + 1]]``; ``totals``: float64[:, padded neurons], aligned.
+
+    All steps go by for one block of neurons before the next, so that the rows of a block stay in the first cache.
+    """
+    i64 = types.int64
+    signature = types.void(rows, i64, inputs, offsets, i64, i64, totals)
+
+    def codegen(context, builder, signature, args):
+        weights, events, ends, sums = (
+            _array(context, builder, signature.args[k], args[k]) for k in (0, 2, 3, 6)
+        )
+        n_inputs, first, n_steps = args[1], args[4], args[5]
+        lanes = builder.extract_value(sums.shape, 1)
+
+        def over_steps(lane, row_step, base, size):
+            """Sum ``size`` vectors of all steps, from neuron ``lane`` on, whose weights start at element ``base``."""
+
+            def step(k, carried):
+                at = builder.gep(ends.data, [builder.add(first, k)])
+                begin, end = builder.load(at), builder.load(builder.gep(at, [I64(1)]))
+                found = _sum_rows(
+                    builder, builder.gep(weights.data, [base]), row_step, size, events.data, begin, end
+                )
+                target = builder.add(builder.mul(k, lanes), lane)
+                for v, total in enumerate(found):
+                    _store(builder, total, sums.data, builder.add(target, I64(v * COUNT)))
+                return []
+
+            counted_loop(builder, I64(0), n_steps, 1, [], step)
+
+        def whole(lane, carried):
+            over_steps(lane, I64(BLOCK), builder.mul(lane, n_inputs), BLOCK // COUNT)
+            return []
+
+        (start,) = counted_loop(builder, I64(0), lanes, BLOCK, [], whole)
+        width = builder.sub(lanes, start)
+
+        def part(lane, carried):
+            base = builder.add(builder.mul(start, n_inputs), builder.sub(lane, start))
+            over_steps(lane, width, base, 1)
+            return []
+
+        counted_loop(builder, start, lanes, COUNT, [], part)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def integrate(typingctx, v, v_th, totals, row, leak_factor, leak_step):
     """Advance the potentials of all neurons by one step; return whether some neuron is at or over its threshold.
 
     ``v``, ``v_th``: float64 per neuron, padded to whole vectors, aligned to them; held neurons have an infinite
-    threshold.  ``rows``: weights float64[n_inputs, padded neurons]; ``inputs[begin:end]``: the step's events.
+    threshold.  ``totals[row]``: what arrives.
     """
     f64 = types.float64
-    signature = types.boolean(v, v_th, rows, inputs, types.int64, types.int64, f64, f64)
+    signature = types.boolean(v, v_th, totals, types.int64, f64, f64)
 
     def codegen(context, builder, signature, args):
-        potentials, thresholds, weights, events = (
+        potentials, thresholds, sums = (
             _array(context, builder, kind, value)
-            for kind, value in zip(signature.args[:4], args[:4], strict=True)
+            for kind, value in zip(signature.args[:3], args[:3], strict=True)
         )
-        begin, end, factor, step = args[4:]
-        n_vectors = builder.udiv(potentials.nitems, I64(COUNT))
-        row_step = potentials.nitems
+        factor, step = args[4:]
+        arriving = builder.gep(sums.data, [builder.mul(args[3], potentials.nitems)])
         factors, steps, zero = _splat(builder, factor), _splat(builder, step), _constant(0.0)
         stepped = builder.fcmp_ordered(">", step, _F64(0.0))
 
@@ -98,28 +150,17 @@ def integrate(typingctx, v, v_th, rows, inputs, begin, end, leak_factor, leak_st
             up = _smaller(builder, builder.fadd(value, steps), zero)
             return builder.select(builder.fcmp_ordered(">=", value, zero), down, up)
 
-        def group(vector, size, margin):
-            first = builder.mul(vector, I64(COUNT))
-            sums = _sum_rows(builder, weights.data, row_step, first, size, events.data, begin, end)
-            at = [builder.add(first, I64(k * COUNT)) for k in range(size)]
-            values = [
-                builder.fmul(builder.fadd(_load(builder, potentials.data, place), total), factors)
-                for place, total in zip(at, sums, strict=True)
-            ]
-            values = when(builder, stepped, values, lambda: [subtracted(value) for value in values])
-            for place, value in zip(at, values, strict=True):
-                _store(builder, value, potentials.data, place)
-                difference = builder.fsub(value, _load(builder, thresholds.data, place))
-                margin = _larger(builder, difference, margin)
-            return [margin]
+        def body(k, margin):
+            at = builder.mul(k, I64(COUNT))
+            added = builder.fadd(_load(builder, potentials.data, at), _load(builder, arriving, at))
+            value = builder.fmul(added, factors)
+            (value,) = when(builder, stepped, [value], lambda: [subtracted(value)])
+            _store(builder, value, potentials.data, at)
+            difference = builder.fsub(value, _load(builder, thresholds.data, at))
+            return [_larger(builder, difference, margin[0])]
 
-        vector, margin = I64(0), _constant(-1.0)
-        widest = register_bytes(context) * 5 // 8
-        for size in (size for size in _GROUPS if size == 1 or size * _ALIGN <= widest):
-            vector, margin = counted_loop(
-                builder, vector, n_vectors, size, [margin],
-                lambda at, values, size=size: group(at, size, values[0]),
-            )  # fmt: skip
+        n_vectors = builder.udiv(potentials.nitems, I64(COUNT))
+        _, margin = counted_loop(builder, I64(0), n_vectors, 1, [_constant(-1.0)], body)
         word = ir.IntType(COUNT)
         mask = builder.bitcast(builder.fcmp_ordered(">=", margin, zero), word)
         return builder.icmp_unsigned("!=", mask, word(0))
@@ -136,7 +177,8 @@ def sum_columns(typingctx, columns, group, inputs, begin, end, total):
         blocks = _array(context, builder, signature.args[0], args[0])
         events = _array(context, builder, signature.args[2], args[2])
         block = builder.mul(args[1], builder.mul(builder.extract_value(blocks.shape, 1), I64(COUNT)))
-        (sums,) = _sum_rows(builder, blocks.data, I64(COUNT), block, 1, events.data, args[3], args[4])
+        rows = builder.gep(blocks.data, [block])
+        (sums,) = _sum_rows(builder, rows, I64(COUNT), 1, events.data, args[3], args[4])
         _store(builder, sums, _array(context, builder, signature.args[5], args[5]).data, I64(0))
         return context.get_dummy_value()
 

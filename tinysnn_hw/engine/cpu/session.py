@@ -53,10 +53,10 @@ class FloatSession:
 
     def store(self, state: FloatState) -> None:
         """Copy the values back into ``state``."""
-        n = self.lowered.params.n_neurons
-        state.weight[:], state.theta[:], state.v_th[:] = self.rows.weight[:, :n], self.theta, self.v_th
+        places = self.rows.places(self.lowered.params.n_inputs)
+        state.weight[:], state.theta[:], state.v_th[:] = self.rows.weight[places], self.theta, self.v_th
         if state.master is not None:
-            state.master[:] = self.rows.master[:, :n]
+            state.master[:] = self.rows.master[places]
 
     def fitting(self, raster: Raster) -> FloatSession:
         """Return the session itself: real numbers need no proof about the raster."""
