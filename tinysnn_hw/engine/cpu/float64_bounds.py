@@ -2,20 +2,20 @@
 
 Most potentials decide nothing: they stay below their threshold until inhibition pushes them to the floor.  A step
 therefore advances only a bound of each neuron, at twice the speed and half the memory of the real thing.  Where a bound
-reaches its threshold, `tinysnn_hw.engine.cpu.float64_exact` computes the potential itself, from the same events in the same
-order, and that alone decides.
+reaches its threshold, `tinysnn_hw.engine.cpu.float64_exact` computes the potential itself, from the same events in the
+same order, and that alone decides.
 
-A bound stays one because whatever float32 drops is added back: weights are rounded up (`above`), the sum of ``n`` of them
-is raised by ``(n + 8) * 2**-23`` of itself, and every result ``x`` of the few operations after it by ``|x| * 2**-20``,
-several times what those can lose (``2**-24`` of ``|x|`` each).
+A bound stays one because whatever float32 drops is added back: weights are rounded up (`above`), the sum of ``n`` of
+them is raised by ``(n + 8) * 2**-23`` of itself, and every result ``x`` of the few operations after it by
+``|x| * 2**-20``, several times what those can lose (``2**-24`` of ``|x|`` each).
 """
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-import numpy as np
 
 from tinysnn_hw.engine.cpu.lanes import I32, I64, counted_loop, when
 
@@ -77,14 +77,16 @@ class _Lanes:
         return self.builder.select(self.builder.fcmp_ordered("<", a, b), a, b)
 
     def size(self, value):
-        return self.larger(value, self.builder.fsub(self.zero, value))
+        name = f"llvm.fabs.v{self.count}f{32 if self.type.element is _F32 else 64}"
+        kind = ir.FunctionType(self.type, [self.type])
+        return self.builder.call(self.builder.module.declare_intrinsic(name, (), kind), [value])
 
     def mask(self, flags):
         """Return one bit per lane as an i64."""
         return self.builder.zext(self.builder.bitcast(flags, ir.IntType(self.count)), I64)
 
     def sum_rows(self, rows, row_step, n_vectors, inputs, begin, end):
-        """Emit the loop over events ``begin`` to ``end - 1``; return the sums of ``n_vectors`` vectors of their rows."""
+        """Emit the loop over events ``begin`` to ``end - 1``; return the sums of ``n_vectors`` vectors of rows."""
         builder = self.builder
 
         def add_row(event, sums):
@@ -109,7 +111,7 @@ def _arrays(context, builder, signature, args, *which):
 def sum_bounds(typingctx, rows, n_inputs, inputs, offsets, first, n_steps, totals):
     """Fill ``totals[k]`` with the sums of all neurons' rows over the events of step ``first + k``, ``k < n_steps``.
 
-    ``rows``: ``bound`` of `tinysnn_hw.engine.cpu.float64.Weights`; events of step ``s``:
+    ``rows``: ``bound`` of `tinysnn_hw.engine.cpu.float64_storage.Weights`; events of step ``s``:
     ``inputs[offsets[s] : offsets[s + 1]]``; ``totals``: float32[:, padded neurons], aligned.
 
     All steps go by for one block of neurons before the next, so that the rows of a block stay in the first cache.
@@ -280,6 +282,30 @@ def sum_columns(typingctx, columns, group, inputs, begin, end, total):
         rows = builder.gep(groups.data, [builder.mul(args[1], size)])
         (sums,) = lanes.sum_rows(rows, I64(COLUMNS), 1, events.data, args[3], args[4])
         lanes.store(sums, target.data, I64(0))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def depress_row(typingctx, weight, master, group, i, factors, soft, w_max):
+    """Lower the masters of input ``i`` in columns ``group`` by ``factors`` times the weights, or ``w_max`` unless soft.
+
+    No master falls below 0.  ``weight``, ``master``: float64[:, :, COLUMNS]; ``factors``: one per column.
+    """
+    i64 = types.int64
+    signature = types.void(weight, master, i64, i64, factors, types.boolean, types.float64)
+
+    def codegen(context, builder, signature, args):
+        weights, masters, scales = _arrays(context, builder, signature, args, 0, 1, 4)
+        lanes, (group, i) = _Lanes(builder, _F64), args[2:4]
+        row = builder.add(builder.mul(group, builder.extract_value(weights.shape, 1)), i)
+        place = builder.mul(row, I64(COLUMNS))
+        w = lanes.load(weights.data, place)
+        scale = lanes.load(scales.data, builder.mul(group, I64(COLUMNS)))
+        change = builder.fmul(scale, builder.select(args[5], w, lanes.splat(args[6])))
+        lowered = builder.fsub(lanes.load(masters.data, place), change)
+        lanes.store(lanes.larger(lowered, lanes.zero), masters.data, place)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu.float64_bounds import COLUMNS, above, sum_columns
+from tinysnn_hw.engine.cpu.float64_bounds import COLUMNS, above, depress_row, sum_columns
 from tinysnn_hw.engine.cpu.float64_exact import leak
 from tinysnn_hw.engine.cpu.storage import aligned_zeros
 from tinysnn_hw.fixed.kernels import round_real
@@ -137,57 +137,61 @@ def learn_column(p, f, q, seed, presentation, u, j, k_eta, columns, x_pre):
     weight, master = columns.weight[k // COLUMNS], columns.master[k // COLUMNS]
     s = k % COLUMNS
     attract = p.syn.rule == P.RULE_ATTRACT
-    key = weight_key(seed, _ROUND_WEIGHT, presentation, u, j)
     for i in range(x_pre.shape[0]):
         w, x = weight[i, s], x_pre[i]
         n = master[i, s] + k_eta * (x * f.w_max - w if attract else x * (f.w_max - w))
         master[i, s] = min(max(n, 0.0), f.w_max)
-        use(q, key, i, (i, s), master, weight)
+    if q.on:
+        key = weight_key(seed, _ROUND_WEIGHT, presentation, u, j)
+        for i in range(x_pre.shape[0]):
+            use(q, key, i, (i, s), master, weight)
 
 
 @njit(cache=True)
 def potentiate(p, f, q, seed, presentation, t, j, eta, active, trace, n_active, columns):
-    """Raise the weights of neuron ``j`` pair-wise: inputs without a trace would not change."""
+    """Raise the weights of neuron ``j`` pair-wise: inputs without a trace do not change."""
     k = columns.place[j]
     weight, master = columns.weight[k // COLUMNS], columns.master[k // COLUMNS]
     s = k % COLUMNS
-    key = weight_key(seed, _ROUND_WEIGHT, presentation, t, j)
     for a in range(n_active):
-        i, x = active[a], trace[a]
-        if q.on and x == 0.0:
-            continue
+        i = active[a]
         w = weight[i, s]
-        n = master[i, s] + eta * x * (f.w_max - w if p.pair.soft else f.w_max)
+        n = master[i, s] + eta * trace[a] * (f.w_max - w if p.pair.soft else f.w_max)
         master[i, s] = min(n, f.w_max)
-        use(q, key, i, (i, s), master, weight)
+    if q.on:
+        key = weight_key(seed, _ROUND_WEIGHT, presentation, t, j)
+        for a in range(n_active):
+            if trace[a] > 0.0:
+                use(q, key, active[a], (active[a], s), master, weight)
 
 
 @njit(cache=True)
-def depress(p, f, q, seed, presentation, t, eta_pre, inputs, begin, end, last_step, x_post, columns, n_columns):
+def depress(
+    soft, w_max, t, eta_pre, inputs, begin, end, last_step, x_post, weight, master, factors, owner, n_columns
+):
     """Lower the weights of the step's inputs to the neurons that have columns; return the number of inputs."""
-    factors = columns.factors
     n_groups = -(-n_columns // COLUMNS)
-    factors[: n_groups * COLUMNS] = 0.0
-    for k in range(n_columns):
-        factors[k] = eta_pre * x_post[columns.owner[k]]
+    for k in range(n_groups * COLUMNS):
+        factors[k] = eta_pre * x_post[owner[k]] if k < n_columns else 0.0
     n_inputs = 0
     for e in range(begin, end):
         i = np.int64(inputs[e])
-        if last_step[i] == t:
-            continue
-        last_step[i] = t
-        n_inputs += 1
-        for g in range(n_groups):
-            weight, master = columns.weight[g, i], columns.master[g, i]
-            for s in range(COLUMNS):
-                w = weight[s]
-                n = master[s] - factors[g * COLUMNS + s] * (w if p.pair.soft else f.w_max)
-                master[s] = max(n, 0.0)
-        for k in range(n_columns if q.on else 0):
-            key = weight_key(seed, _ROUND_DEPRESSED, presentation, t, columns.owner[k])
-            at = (k // COLUMNS, i, k % COLUMNS)
-            use(q, key, i, at, columns.master, columns.weight)
+        if last_step[i] != t:
+            last_step[i] = t
+            n_inputs += 1
+            for g in range(n_groups):
+                depress_row(weight, master, g, i, factors, soft, w_max)
     return n_inputs
+
+
+@njit(cache=True)
+def use_depressed(q, seed, presentation, t, inputs, begin, end, columns, n_columns):
+    """Bring the weights in use of the step's inputs up to date with their masters."""
+    for k in range(n_columns):
+        key = weight_key(seed, _ROUND_DEPRESSED, presentation, t, columns.owner[k])
+        for e in range(begin, end):
+            i = np.int64(inputs[e])
+            use(q, key, i, (k // COLUMNS, i, k % COLUMNS), columns.master, columns.weight)
 
 
 @njit(cache=True)

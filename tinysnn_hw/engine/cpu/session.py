@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu import float64, generic
+from tinysnn_hw.engine.cpu import float64, float64_storage, generic
 from tinysnn_hw.engine.cpu.plan import rounding_biases
 from tinysnn_hw.engine.cpu.storage import store_weights
 from tinysnn_hw.engine.lower import Lowered, prove
@@ -45,7 +45,7 @@ class FloatSession:
 
     def __init__(self, lowered: Lowered, state: FloatState) -> None:
         self.lowered = lowered
-        self.weights = float64.store_weights(state.weight, state.master)
+        self.weights = float64_storage.store_weights(state.weight, state.master)
         self.theta, self.v_th = state.theta.copy(), state.v_th.copy()
         self.constants = float64.float_params(lowered)
         self.shadow = float64.shadow_params(lowered, on=state.master is not None)
@@ -78,7 +78,7 @@ class FloatSession:
         float64.run_images(
             p, self.constants, self.shadow, phase == "train", np.uint32(seed), first, raster.offsets, raster.inputs,
             eta, eta_pre, inhibition, self.schedule.full, self.weights,
-            float64.make_scratch(self.lowered, shadow=bool(self.shadow.on)), self.theta, self.v_th, counts, activity,
+            float64_storage.make_scratch(p, shadow=bool(self.shadow.on)), self.theta, self.v_th, counts, activity,
         )  # fmt: skip
         return RunResult(counts, empty_stats(), activity, self.kernel, {})
 
