@@ -31,6 +31,7 @@ from tinysnn_hw.engine.cpu.pairwise_learning import (
     advance_x_pre,
     decay_posts,
     depress,
+    depression,
     fill_ages,
     normalize,
     potentiate,
@@ -45,6 +46,7 @@ from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift
 
 _STOCHASTIC = int(Rounding.STOCHASTIC)
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)
+_ROUND_DEPRESSED = np.uint32(Purpose.ROUND_DEPRESSED)
 _ROUND_V_INH = np.uint32(Purpose.ROUND_V_INH)
 
 
@@ -147,6 +149,7 @@ def run_images(
     exact = p.mem.th_lane_shift >= 0 and (p.thr.th_max << p.mem.th_lane_shift) <= lane_max
     v_reset, v_low = p.mem.v_reset << p.mem.v_shift, p.mem.v_min << p.mem.v_shift
     v_floor, leak = p.mem.v_floor << p.mem.v_shift, leak_scalars(p.mem, biases.v_mem)
+    rule = depression(p.pair, p.syn, weights.shift, bias_depress)
     key_v_mem = start(seed, np.uint32(_ROUND_V_MEM + np.uint32(P.PHASE_STRIDE * phase)))
     key_v_inh = start(seed, np.uint32(_ROUND_V_INH + np.uint32(P.PHASE_STRIDE * phase)))
     stochastic = p.mem.v_rounding == _STOCHASTIC
@@ -188,6 +191,7 @@ def run_images(
                 note(stats, P.STAT_X_PRE, np.int64(p.tra.x_one), 0)
         n_essential = np.int64(n if p.pair.n_essential == 0 else 0)
         activity[P.ACT_INPUT_SPIKES] += offsets[image, p.n_steps] - offsets[image, 0]
+        key_depress = chain(start(seed, _ROUND_DEPRESSED), presentation)
         key_image, key_layer = chain(key_v_mem, presentation), chain(key_v_inh, presentation)
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
@@ -266,8 +270,8 @@ def run_images(
                     first_held = n_fired
             if learn:
                 activity[P.ACT_DEPRESSIONS] += n_essential * depress(
-                    p, seed, presentation, t, eta_pre[image], inputs, begin, end, seen, posts, n_posts, n_post, x_post,
-                    weights, places, widths, factors, keys, bias_depress, stats,
+                    rule, key_depress, t, eta_pre[image], inputs, begin, end, seen, posts, n_posts, n_post, x_post,
+                    weights.rows, weights.origin, weights.width, places, widths, factors, keys, stats,
                 )  # fmt: skip
                 if winner >= 0 and n_post[winner] >= p.pair.n_essential:
                     if by_age:

@@ -19,7 +19,6 @@ from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift
 _STOCHASTIC = int(Rounding.STOCHASTIC)
 _ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
 _ROUND_X_POST = np.uint32(Purpose.ROUND_X_POST)
-_ROUND_DEPRESSED = np.uint32(Purpose.ROUND_DEPRESSED)
 
 
 @njit(cache=True)
@@ -99,32 +98,42 @@ def raise_post(pair, set_mode, j, posts, n_posts, x_post, stats):
 
 
 @njit(cache=True)
+def depression(pair, syn, up, bias):
+    """Return the numbers `depress` works with: calls in every step are cheap only with few arguments.
+
+    The sixth is how many random bits are drawn, 0 where nothing is; then the last three round.
+    """
+    shift = np.int64(pair.y_frac + pair.eta_frac)
+    bits = np.int64(min(shift, syn.w_rand_bits)) if syn.w_rounding == _STOCHASTIC else np.int64(0)
+    return (
+        np.int64(pair.soft), np.int64(pair.n_essential), np.int64(syn.w_max), np.int64(up), shift, bits,
+        np.int64(bias[0]), np.int64(bias[1]), np.int64(bias[2]),
+    )  # fmt: skip
+
+
+@njit(cache=True)
 def depress(
-    p, seed, presentation, t, eta_pre, inputs, begin, end, seen, posts, n_posts, n_post, x_post, weights,
-    places, widths, factors, keys, bias, stats,
+    rule, key_image, t, eta_pre, inputs, begin, end, seen, posts, n_posts, n_post, x_post, rows, origin, width,
+    places, widths, factors, keys, stats,
 ):  # fmt: skip
     """Lower the weights of the step's inputs to the neurons in ``posts``; return the number of different inputs.
 
-    ``seen[i]`` is the last step in which input ``i`` was met; ``places``, ``widths``, ``factors`` and ``keys`` are
-    working space.
+    ``rule``: `depression`; ``seen[i]`` is the last step in which input ``i`` was met; ``places``, ``widths``,
+    ``factors`` and ``keys`` are working space.
     """
-    pair, syn, up, rows = p.pair, p.syn, weights.shift, weights.rows
+    soft, n_essential, w_max, up, shift, bits, b0, b1, b2 = rule
     n_inputs = 0
     n_hit = 0
-    key = chain(chain(start(seed, _ROUND_DEPRESSED), presentation), np.uint32(t))
+    key = chain(key_image, np.uint32(t))
     for k in range(n_posts):
         j = posts[k]
-        if n_post[j] >= pair.n_essential and x_post[j] > 0:
-            places[n_hit] = weights.origin[j]
-            widths[n_hit] = weights.width[j]
+        if n_post[j] >= n_essential and x_post[j] > 0:
+            places[n_hit] = origin[j]
+            widths[n_hit] = width[j]
             factors[n_hit] = eta_pre * x_post[j]
             keys[n_hit] = chain(key, np.uint32(j))
             n_hit += 1
-    shift = np.int64(pair.y_frac + pair.eta_frac)
-    bits = np.int64(min(shift, syn.w_rand_bits))
-    stochastic = syn.w_rounding == _STOCHASTIC and shift > 0
-    b0, b1, b2 = bias[0], bias[1], bias[2]
-    low, high, n_low = np.int64(syn.w_max), np.int64(-1), np.int64(0)
+    low, high, n_low = w_max, np.int64(-1), np.int64(0)
     for e in range(begin, end):
         i = inputs[e]
         if seen[i] == t:
@@ -134,8 +143,8 @@ def depress(
         for k in range(n_hit):
             place = places[k] + i * widths[k]
             w = np.int64(rows[place]) >> up
-            n = (w << shift) - factors[k] * (w if pair.soft else syn.w_max)
-            if stochastic:
+            n = (w << shift) - factors[k] * (w if soft else w_max)
+            if bits > 0:
                 n += np.int64(chain(keys[k], np.uint32(i)) >> np.uint32(32 - bits)) << (shift - bits)
             else:
                 n += b0 + ((n >> np.int64(63)) & b1) + ((n >> shift) & b2)
