@@ -104,7 +104,6 @@ def test_initial_weights_are_those_of_the_float64_kernel() -> None:
             np.testing.assert_allclose(state.weight[0].numpy(), twin.weight, rtol=1e-14, atol=0.0)
 
 
-@pytest.mark.xfail(strict=True, reason="the float64 kernel draws weights above w_max if w_init_high is")
 def test_initial_weights_do_not_exceed_w_max() -> None:
     """docs/numerics.md, section 5: the ends of the initial weights are at most `w_max`."""
     spec = load_network(

@@ -88,8 +88,8 @@ def float_params(lowered: Lowered) -> FloatParams:
         if neuron.theta_forget == "multiply"
         else 1.0,
         w_max=learning.w_max,
-        w_init_low=learning.w_init_low,
-        w_init_high=learning.w_init_high,
+        w_init_low=min(learning.w_init_low, learning.w_max),
+        w_init_high=min(learning.w_init_high, learning.w_max),
         trace_factor=math.exp(-1.0 / learning.tau_trace),
         weight_sum=learning.weight_sum or 0.0,
         excitation=0.0 if layer is None else layer.excitation,
