@@ -107,9 +107,9 @@ def test_initial_weights_are_those_of_the_float64_kernel() -> None:
 def test_initial_weights_do_not_exceed_w_max() -> None:
     """docs/numerics.md, section 5: the ends of the initial weights are at most `w_max`."""
     spec = load_network(
-        "tinysnn", recipe="digits", settings={"learning.w_max": 0.4, "learning.weight_sum": None}
+        "tinysnn", recipe="digits", settings={"learning.w_max": 0.2, "learning.weight_sum": None}
     )
     twin = initial_float_state(lower(spec), SEED)
     state = reference.initial_state(spec, [SEED])
-    assert spec.learning.w_init_high > 0.4 >= float(state.weight.max())
+    assert spec.learning.w_init_high > 0.2 >= float(state.weight.max())
     np.testing.assert_allclose(state.weight[0].numpy(), twin.weight, rtol=1e-14, atol=0.0)
