@@ -13,17 +13,33 @@ import numpy as np
 from numba import njit
 
 from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cpu.float64_learning import (
+    Columns,
+    close_columns,
+    depress,
+    integrate_columns,
+    learn_column,
+    make_columns,
+    normalize,
+    open_column,
+    potentiate,
+    use,
+    weight_key,
+)
+from tinysnn_hw.engine.cpu.float64_pass import BLOCK, COUNT, find_winner, inhibit, integrate, sum_rows
+from tinysnn_hw.engine.cpu.storage import aligned_zeros
 from tinysnn_hw.engine.schedule import eta_pre_values, eta_values, full_counts, inhibition_values
-from tinysnn_hw.fixed.kernels import round_real
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tinysnn_hw.engine.lower import Lowered
 
+STEPS = 64
+"""Steps whose sums are made at once: the weights they read do not change before the image ends."""
 _INITIAL_WEIGHTS = np.uint32(Purpose.INITIAL_WEIGHTS)
-_ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)
 _ROUND_NORMALIZE = np.uint32(Purpose.ROUND_NORMALIZE)
-_ROUND_DEPRESSED = np.uint32(Purpose.ROUND_DEPRESSED)
 
 
 class FloatParams(NamedTuple):
@@ -126,19 +142,6 @@ def float_schedule(lowered: Lowered) -> FloatSchedule:
 
 
 @njit(cache=True)
-def _use(q, key, i, j, master, weight):
-    """Bring the weight in use up to date with its master; the last key word is ``i``."""
-    if q.on:
-        raw = round_real(master[i, j] * q.scale, q.rounding, chain(key, np.uint32(i)), q.rand_bits)
-        weight[i, j] = min(raw, q.raw_max) / q.scale
-
-
-@njit(cache=True)
-def _key(seed, purpose, presentation, t, j):
-    return chain(chain(chain(start(seed, purpose), presentation), np.uint32(t)), np.uint32(j))
-
-
-@njit(cache=True)
 def initialize(p, f, q, seed, weight, master, theta, v_th):
     """Fill the initial state with the draws of the integer network, as real numbers."""
     first = start(seed, _INITIAL_WEIGHTS)
@@ -150,9 +153,9 @@ def initialize(p, f, q, seed, weight, master, theta, v_th):
             )
         if f.weight_sum > 0.0:
             _normalize(f, master, j)
-        key = _key(seed, _ROUND_NORMALIZE, np.uint32(P.INIT_PRESENTATION), 0, j)
+        key = weight_key(seed, _ROUND_NORMALIZE, np.uint32(P.INIT_PRESENTATION), 0, j)
         for i in range(p.n_inputs):
-            _use(q, key, i, j, master, weight)
+            use(q, key, i, (i, j), master, weight)
         theta[j] = 0.0
         v_th[j] = f.v_th
 
@@ -166,51 +169,6 @@ def _normalize(f, weight, j):
         scale = f.weight_sum / total
         for i in range(weight.shape[0]):
             weight[i, j] = min(weight[i, j] * scale, f.w_max)
-
-
-@njit(cache=True)
-def _learn_column(p, f, q, key, j, k_eta, weight, master, x_pre):
-    attract = p.syn.rule == P.RULE_ATTRACT
-    for i in range(weight.shape[0]):
-        w, x = weight[i, j], x_pre[i]
-        n = master[i, j] + k_eta * (x * f.w_max - w if attract else x * (f.w_max - w))
-        master[i, j] = min(max(n, 0.0), f.w_max)
-        _use(q, key, i, j, master, weight)
-
-
-@njit(cache=True)
-def _potentiate(p, f, q, key, j, eta, active, n_active, weight, master, x_pre):
-    """Pair-wise learning of neuron ``j``: inputs without a trace would not change."""
-    for k in range(n_active):
-        i = active[k]
-        if x_pre[i] > 0.0:
-            w = weight[i, j]
-            n = master[i, j] + eta * x_pre[i] * (f.w_max - w if p.pair.soft else f.w_max)
-            master[i, j] = min(n, f.w_max)
-            _use(q, key, i, j, master, weight)
-
-
-@njit(cache=True)
-def _depress(
-    p, f, q, seed, presentation, eta_pre, inputs, begin, end, t, last_step, spikers, n_spikers, n_post, x_post,
-    weight, master,
-):  # fmt: skip
-    """Lower the weights of the step's inputs to neurons that have fired; return the number of inputs."""
-    n_inputs = 0
-    for e in range(begin, end):
-        i = inputs[e]
-        if last_step[i] == t:
-            continue
-        last_step[i] = t
-        n_inputs += 1
-        for k in range(n_spikers):
-            j = spikers[k]
-            if n_post[j] >= p.pair.n_essential:
-                w = weight[i, j]
-                n = master[i, j] - eta_pre * x_post[j] * (w if p.pair.soft else f.w_max)
-                master[i, j] = max(n, 0.0)
-                _use(q, _key(seed, _ROUND_DEPRESSED, presentation, t, j), i, j, master, weight)
-    return n_inputs
 
 
 @njit(cache=True)
@@ -229,23 +187,91 @@ def _step_layer(p, f, t, excited, spikers, n_spikers, v_inh, free_from):
     return fired
 
 
+@njit(cache=True)
+def _hold(winners, first, last, v_reset, v):
+    """Keep the refractory neurons, which are the winners ``first`` to ``last - 1``, at their reset."""
+    for k in range(first, last):
+        v[winners[0, k]] = v_reset
+
+
+class Rows(NamedTuple):
+    """Weights of one network where steps read them: blocks of neurons, within a block one short row per input.
+
+    The weight of input ``i`` and neuron ``j`` is at ``origin[j] + i * width[j]``.
+    """
+
+    weight: NDArray[np.float64]
+    master: NDArray[np.float64]
+    """The weights that learning acts on; ``weight`` itself, unless that is a shadow's copy."""
+    origin: NDArray[np.int64]
+    width: NDArray[np.int64]
+
+    def places(self, n_inputs: int) -> NDArray[np.int64]:
+        """Return where each weight stands, int64[n_inputs, n_neurons]."""
+        return self.origin + np.arange(n_inputs)[:, None] * self.width
+
+
+def store_rows(weight: NDArray[np.float64], master: NDArray[np.float64] | None) -> Rows:
+    """Return copies of weights float64[n_inputs, n_neurons] in that storage; the last block may be narrower."""
+    n_inputs, n = weight.shape
+    lanes = -(-n // COUNT) * COUNT
+    j = np.arange(n)
+    first = j // BLOCK * BLOCK
+    rows = aligned_zeros(n_inputs * lanes, np.float64)
+    masters = rows if master is None else aligned_zeros(n_inputs * lanes, np.float64)
+    stored = Rows(rows, masters, first * n_inputs + j - first, np.minimum(lanes - first, BLOCK))
+    places = stored.places(n_inputs)
+    if master is not None:
+        masters[places] = master
+    rows[places] = weight
+    return stored
+
+
+class Scratch(NamedTuple):
+    """Working arrays of one running network, not shared between threads."""
+
+    v: NDArray[np.float64]
+    """[padded neurons]"""
+    v_th: NDArray[np.float64]
+    """[padded neurons]: thresholds; infinite for held neurons and padding."""
+    totals: NDArray[np.float64]
+    """[STEPS + 1, padded neurons]: sums of rows over the events of some steps, and zeros."""
+    columns: Columns
+
+
+def make_scratch(lowered: Lowered, *, shadow: bool) -> Scratch:
+    """Return the working arrays of `run_images` for one network."""
+    p = lowered.params
+    lanes = -(-p.n_neurons // COUNT) * COUNT
+    v_th = aligned_zeros(lanes, np.float64)
+    v_th[:] = np.inf
+    return Scratch(
+        v=aligned_zeros(lanes, np.float64),
+        v_th=v_th,
+        totals=aligned_zeros((STEPS + 1, lanes), np.float64),
+        columns=make_columns(p.n_inputs, p.n_neurons, shadow=shadow),
+    )
+
+
 @njit(cache=True, nogil=True)
 def run_images(
-    p, f, q, learn, seed, first, offsets, inputs, eta, eta_pre, inhibition, full, weight, master, theta, v_th,
+    p, f, q, learn, seed, first, offsets, inputs, eta, eta_pre, inhibition, full, rows, scratch, theta, v_th,
     counts, activity,
 ):  # fmt: skip
     """Run images one after another; arrays as in `generic.run_images`, those of real numbers float64.
 
-    Learning acts on ``master``, from the values of ``weight``, which follows by `_use`; without a shadow both
-    are the same array.
+    Learning acts on masters, from the values of the weights in use, which follow by `use`; without a shadow both
+    are the same arrays.
+
+    Parameters
+    ----------
+    rows : Rows
+    scratch : Scratch
     """
     n, m = p.n_neurons, p.n_inputs
-    v = np.zeros(n)
-    total = np.zeros(n)
-    free_from = np.zeros(n, np.int64)
+    v, th, totals, columns = scratch.v, scratch.v_th, scratch.totals, scratch.columns
     n_post = np.zeros(n, np.int64)
     n_window = np.zeros(n, np.int64)
-    learned = np.zeros(n, np.bool_)
     x_pre = np.zeros(m)
     c_pre = np.zeros(m, np.int64)
     x_post = np.zeros(n)
@@ -253,73 +279,83 @@ def run_images(
     inh_free_from = np.zeros(n, np.int64)
     spikers = np.zeros(n, np.int64)
     last_step = np.full(m, -1, np.int64)
+    # The traces of the inputs that spike in an image, side by side; all others stay 0.
     active = np.zeros(m, np.int64)
+    slot_of = np.full(m, -1, np.int64)
+    trace = np.zeros(m)
+    winners = np.zeros((2, p.n_steps), np.int64)
+    traced = learn and p.trace == P.TRACE_EXPONENTIAL
     for image in range(offsets.shape[0]):
         v[:] = 0.0
-        free_from[:] = 0
+        th[:n] = v_th
         n_post[:] = 0
         n_window[:] = 0
-        learned[:] = False
-        x_pre[:] = 0.0
-        c_pre[:] = 0
         counts[image, :] = 0
         x_post[:] = 0.0
         v_inh[:] = 0.0
         inh_free_from[:] = 0
-        n_spikers, n_active = 0, 0
+        n_spikers, n_active, n_columns = 0, 0, 0
+        # Winners first_held to n_fired - 1 are still refractory.
+        first_held, n_fired = 0, 0
         presentation = np.uint32(first + image)
-        winner, inhibitory = -1, -1
-        if learn and p.pair.on:
-            last_step[:] = -2
+        winner, inhibitory = np.int64(-1), np.int64(-1)
+        if traced:
             for e in range(offsets[image, 0], offsets[image, p.n_steps]):
-                if last_step[inputs[e]] == -2:
-                    last_step[inputs[e]] = -1
-                    active[n_active] = inputs[e]
+                i = inputs[e]
+                if slot_of[i] < 0:
+                    slot_of[i] = n_active
+                    active[n_active] = i
+                    trace[n_active] = 0.0
                     n_active += 1
+        elif learn:
+            c_pre[:] = 0
+        last_step[:] = -1
+        n_essential = np.int64(n if p.pair.n_essential == 0 else 0)
         window_begin = offsets[image, 0]
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
-            total[:] = 0.0
+            if first_held < n_fired and winners[1, first_held] + p.refractory < t:
+                th[winners[0, first_held]] = v_th[winners[0, first_held]]
+                first_held += 1
             arrived, last = begin, end
             if p.lay.on:
                 arrived, last = (offsets[image, t - 1], begin) if t > 0 else (begin, begin)
                 if inhibitory >= 0:
-                    for j in range(n):
-                        if t >= free_from[j] and j != inhibitory:
-                            v[j] = max(v[j] - inhibition[image], f.v_floor)
+                    kept = v[inhibitory]
+                    inhibit(v, inhibition[image], f.v_floor)
+                    v[inhibitory] = kept
+                    _hold(winners, first_held, n_fired, f.v_reset, v)
                 inhibitory = _step_layer(p, f, t, winner, spikers, n_spikers, v_inh, inh_free_from)
                 activity[P.ACT_INHIBITORY_SPIKES] += inhibitory >= 0
-            for e in range(arrived, last):
-                row = weight[inputs[e]]
-                for j in range(n):
-                    total[j] += row[j]
-            if learn and p.trace == P.TRACE_EXPONENTIAL:
-                for i in range(m):
-                    x_pre[i] *= f.trace_factor
+            if traced:
+                for k in range(n_active):
+                    trace[k] *= f.trace_factor
                 for e in range(begin, end):
-                    x_pre[inputs[e]] = 1.0 if p.tra.set_mode else x_pre[inputs[e]] + 1.0
+                    k = slot_of[inputs[e]]
+                    trace[k] = 1.0 if p.tra.set_mode else trace[k] + 1.0
             if p.pair.on:
                 for k in range(n_spikers):
                     x_post[spikers[k]] *= f.trace_factor
-            winner = -1
-            best = -1.0
-            for j in range(n):
-                a = (v[j] + total[j]) * f.leak_factor
-                if f.leak_step > 0.0:
-                    a = max(a - f.leak_step, 0.0) if a >= 0.0 else min(a + f.leak_step, 0.0)
-                v[j] = a if t >= free_from[j] else f.v_reset
-                margin = v[j] - v_th[j] if t >= free_from[j] else -1.0
-                best = max(best, margin)
-            if best >= 0.0:
-                winner = 0
-                while t < free_from[winner] or v[winner] - v_th[winner] != best:
-                    winner += 1
+            for k in range(n_columns):
+                columns.before[k] = v[columns.owner[k]]
+            source = t - np.int64(p.lay.on)
+            row = source % STEPS if source >= 0 else np.int64(STEPS)
+            if row == 0:
+                n_steps = min(p.n_steps - source, STEPS)
+                sum_rows(rows.weight, m, inputs, offsets[image], source, n_steps, totals)
+            crossed = integrate(v, th, totals, row, f.leak_factor, f.leak_step)
+            if n_columns > 0:
+                crossed |= integrate_columns(f, columns, n_columns, inputs, arrived, last, v, th)
+            _hold(winners, first_held, n_fired, f.v_reset, v)
+            winner = find_winner(v, th) if crossed else np.int64(-1)
+            if winner >= 0:
                 if not p.lay.on:
-                    for j in range(n):
-                        if t >= free_from[j]:
-                            v[j] = max(v[j] - inhibition[image], f.v_floor)
+                    inhibit(v, inhibition[image], f.v_floor)
+                    _hold(winners, first_held, n_fired, f.v_reset, v)
                 v[winner] = f.v_reset
-                free_from[winner] = t + p.refractory + 1
+                winners[0, n_fired] = winner
+                winners[1, n_fired] = t
+                n_fired += 1
                 if counts[image, winner] == 0:
                     spikers[n_spikers] = winner
                     n_spikers += 1
@@ -327,20 +363,25 @@ def run_images(
                 activity[P.ACT_OUTPUT_SPIKES] += 1
                 if learn:
                     n_post[winner] += 1
+                    n_essential += np.int64(n_post[winner] == p.pair.n_essential)
                     n_window[winner] += 1
                     x_post[winner] = 1.0 if p.tra.set_mode else x_post[winner] + 1.0
                     theta[winner] = min(theta[winner] + f.theta_plus, f.theta_clamp)
                     v_th[winner] = f.v_th + theta[winner]
+                th[winner] = np.inf
             if learn and p.pair.on:
-                n_inputs = _depress(
-                    p, f, q, seed, presentation, eta_pre[image], inputs, begin, end, t, last_step, spikers,
-                    n_spikers, n_post, x_post, weight, master,
+                learns = winner >= 0 and n_post[winner] >= p.pair.n_essential
+                if learns:
+                    n_columns = open_column(q, columns, n_columns, winner, rows)
+                n_inputs = depress(
+                    p, f, q, seed, presentation, t, eta_pre[image], inputs, begin, end, last_step, x_post, columns,
+                    n_columns,
                 )  # fmt: skip
-                activity[P.ACT_DEPRESSIONS] += n_inputs * (n_post >= p.pair.n_essential).sum()
-                if winner >= 0 and n_post[winner] >= p.pair.n_essential:
-                    key = _key(seed, _ROUND_WEIGHT, presentation, t, winner)
-                    _potentiate(p, f, q, key, winner, eta[image], active, n_active, weight, master, x_pre)
-                    learned[winner] = True
+                activity[P.ACT_DEPRESSIONS] += n_inputs * n_essential
+                if learns:
+                    potentiate(
+                        p, f, q, seed, presentation, t, winner, eta[image], active, trace, n_active, columns
+                    )
                     activity[P.ACT_UPDATES] += 1
             elif learn and (t + 1) % p.update_steps == 0:
                 u = (t + 1) // p.update_steps - 1
@@ -352,6 +393,9 @@ def run_images(
                     window_begin = end
                     for i in range(m):
                         x_pre[i] = min(c_pre[i] / full[u], 1.0)
+                else:
+                    for k in range(n_active):
+                        x_pre[active[k]] = trace[k]
                 most = n_post.max()
                 k_eta = (-(-most // p.syn.n_th) if p.syn.eq1 else 1) * eta[image]
                 first_learner, last_learner = np.int64(0), np.int64(n)
@@ -360,21 +404,19 @@ def run_images(
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
-                        key = _key(seed, _ROUND_WEIGHT, presentation, u, j)
-                        _learn_column(p, f, q, key, j, k_eta, weight, master, x_pre)
-                        learned[j] = True
+                        n_columns = open_column(q, columns, n_columns, j, rows)
+                        learn_column(p, f, q, seed, presentation, u, j, k_eta, columns, x_pre)
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
         activity[P.ACT_INPUT_SPIKES] += offsets[image, p.n_steps] - offsets[image, 0]
+        for k in range(n_active):
+            slot_of[active[k]] = -1
+            x_pre[active[k]] = 0.0
         if learn:
             if f.weight_sum > 0.0:
-                for j in range(n):
-                    if learned[j]:
-                        _normalize(f, master, j)
-                        key = _key(seed, _ROUND_NORMALIZE, presentation, 0, j)
-                        for i in range(m):
-                            _use(q, key, i, j, master, weight)
-                        activity[P.ACT_NORMALIZATIONS] += 1
+                normalize(f, q, seed, presentation, columns, n_columns)
+                activity[P.ACT_NORMALIZATIONS] += n_columns
+            close_columns(q, columns, n_columns, rows)
             if p.thr.theta_forget != P.FORGET_NONE:
                 for j in range(n):
                     theta[j] = max((theta[j] - f.theta_down) * f.theta_factor, 0.0)

@@ -25,8 +25,6 @@ from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.modes import rounding_bias
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tinysnn_hw.data.raster import Raster
 
 _RECORDED = ("v_mem", "refractory_count", "v_th", "theta", "n_post", "n_window")
@@ -47,21 +45,18 @@ class FloatSession:
 
     def __init__(self, lowered: Lowered, state: FloatState) -> None:
         self.lowered = lowered
-        self.state = state.copy()
+        self.rows = float64.store_rows(state.weight, state.master)
+        self.theta, self.v_th = state.theta.copy(), state.v_th.copy()
         self.constants = float64.float_params(lowered)
         self.shadow = float64.shadow_params(lowered, on=state.master is not None)
         self.schedule = float64.float_schedule(lowered)
 
     def store(self, state: FloatState) -> None:
         """Copy the values back into ``state``."""
-        state.weight[:], state.theta[:], state.v_th[:] = self.state.weight, self.state.theta, self.state.v_th
+        places = self.rows.places(self.lowered.params.n_inputs)
+        state.weight[:], state.theta[:], state.v_th[:] = self.rows.weight[places], self.theta, self.v_th
         if state.master is not None:
-            state.master[:] = self.masters
-
-    @property
-    def masters(self) -> NDArray[np.float64]:
-        """The weights that learning acts on: the weights themselves, unless they are a shadow's copy."""
-        return self.state.weight if self.state.master is None else self.state.master
+            state.master[:] = self.rows.master[places]
 
     def fitting(self, raster: Raster) -> FloatSession:
         """Return the session itself: real numbers need no proof about the raster."""
@@ -83,8 +78,8 @@ class FloatSession:
         activity = np.zeros(len(P.ACTIVITY), np.int64)
         float64.run_images(
             p, self.constants, self.shadow, phase == "train", np.uint32(seed), first, raster.offsets, raster.inputs,
-            eta, eta_pre, inhibition, self.schedule.full,
-            self.state.weight, self.masters, self.state.theta, self.state.v_th, counts, activity,
+            eta, eta_pre, inhibition, self.schedule.full, self.rows,
+            float64.make_scratch(self.lowered, shadow=bool(self.shadow.on)), self.theta, self.v_th, counts, activity,
         )  # fmt: skip
         return RunResult(counts, empty_stats(), activity, self.kernel, {})
 
