@@ -13,11 +13,22 @@ import numpy as np
 from numba import njit
 
 from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cpu.float64_bounds import (
+    BLOCK,
+    COUNT,
+    above,
+    advance_bounds,
+    below,
+    inhibit_bounds,
+    sum_bounds,
+)
+from tinysnn_hw.engine.cpu.float64_exact import advance_exactly, find_winner
 from tinysnn_hw.engine.cpu.float64_learning import (
     Columns,
+    advance_columns,
     close_columns,
     depress,
-    integrate_columns,
+    inhibit_columns,
     learn_column,
     make_columns,
     normalize,
@@ -26,7 +37,6 @@ from tinysnn_hw.engine.cpu.float64_learning import (
     use,
     weight_key,
 )
-from tinysnn_hw.engine.cpu.float64_pass import BLOCK, COUNT, find_winner, inhibit, integrate, sum_rows
 from tinysnn_hw.engine.cpu.storage import aligned_zeros
 from tinysnn_hw.engine.schedule import eta_pre_values, eta_values, full_counts, inhibition_values
 from tinysnn_hw.fixed.random import Purpose, chain, start
@@ -187,75 +197,111 @@ def _step_layer(p, f, t, excited, spikers, n_spikers, v_inh, free_from):
     return fired
 
 
-@njit(cache=True)
-def _hold(winners, first, last, v_reset, v):
-    """Keep the refractory neurons, which are the winners ``first`` to ``last - 1``, at their reset."""
-    for k in range(first, last):
-        v[winners[0, k]] = v_reset
+class Weights(NamedTuple):
+    """Weights of one network as the kernel stores them."""
 
-
-class Rows(NamedTuple):
-    """Weights of one network where steps read them: blocks of neurons, within a block one short row per input.
-
-    The weight of input ``i`` and neuron ``j`` is at ``origin[j] + i * width[j]``.
-    """
-
-    weight: NDArray[np.float64]
-    master: NDArray[np.float64]
-    """The weights that learning acts on; ``weight`` itself, unless that is a shadow's copy."""
+    bound: NDArray[np.float32]
+    """`above` of the weight of input ``i`` and neuron ``j`` at ``origin[j] + i * width[j]``: blocks of neurons, within a
+    block one short row per input; the last block may be narrower."""
     origin: NDArray[np.int64]
     width: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    """[n_neurons, n_inputs]: the weights in use."""
+    master: NDArray[np.float64]
+    """Those that learning acts on; ``weight`` itself, unless that is a shadow's copy."""
 
-    def places(self, n_inputs: int) -> NDArray[np.int64]:
-        """Return where each weight stands, int64[n_inputs, n_neurons]."""
-        return self.origin + np.arange(n_inputs)[:, None] * self.width
 
-
-def store_rows(weight: NDArray[np.float64], master: NDArray[np.float64] | None) -> Rows:
-    """Return copies of weights float64[n_inputs, n_neurons] in that storage; the last block may be narrower."""
+def store_weights(weight: NDArray[np.float64], master: NDArray[np.float64] | None) -> Weights:
+    """Return weights float64[n_inputs, n_neurons] in that storage."""
     n_inputs, n = weight.shape
     lanes = -(-n // COUNT) * COUNT
     j = np.arange(n)
     first = j // BLOCK * BLOCK
-    rows = aligned_zeros(n_inputs * lanes, np.float64)
-    masters = rows if master is None else aligned_zeros(n_inputs * lanes, np.float64)
-    stored = Rows(rows, masters, first * n_inputs + j - first, np.minimum(lanes - first, BLOCK))
-    places = stored.places(n_inputs)
-    if master is not None:
-        masters[places] = master
-    rows[places] = weight
-    return stored
+    origin, width = first * n_inputs + j - first, np.minimum(lanes - first, BLOCK)
+    bound = aligned_zeros(n_inputs * lanes, np.float32)
+    by_neuron = weight.T.copy()
+    fill_bounds(by_neuron, origin, width, bound)
+    return Weights(bound, origin, width, by_neuron, by_neuron if master is None else master.T.copy())
+
+
+@njit(cache=True)
+def fill_bounds(weight, origin, width, bound):
+    """Write `above` of all weights to their places."""
+    for j in range(weight.shape[0]):
+        for i in range(weight.shape[1]):
+            bound[origin[j] + i * width[j]] = above(weight[j, i])
 
 
 class Scratch(NamedTuple):
-    """Working arrays of one running network, not shared between threads."""
+    """Working arrays of one running network, not shared between threads; one number per neuron, lanes padded."""
 
+    u: NDArray[np.float32]
+    """Upper bounds of the potentials."""
+    reach: NDArray[np.float32]
+    """Lower bounds of the thresholds; infinite for neurons that are held or have a column, and for padding."""
+    floored: NDArray[np.int32]
+    """The last step before which inhibition pushed the potential to the floor."""
+    totals: NDArray[np.float32]
+    """[STEPS + 1, lanes]: sums of bounds over the events of some steps, and zeros."""
     v: NDArray[np.float64]
-    """[padded neurons]"""
-    v_th: NDArray[np.float64]
-    """[padded neurons]: thresholds; infinite for held neurons and padding."""
-    totals: NDArray[np.float64]
-    """[STEPS + 1, padded neurons]: sums of rows over the events of some steps, and zeros."""
+    """The potential at the end of step ``known``, or as it is where the neuron has a column."""
+    known: NDArray[np.int64]
+    free_from: NDArray[np.int64]
+    """The first step in which the neuron is no longer held."""
+    inhibited: NDArray[np.int64]
+    """[n_steps + 1]: who was spared by the inhibition before a step; -1: there was none."""
     columns: Columns
 
 
 def make_scratch(lowered: Lowered, *, shadow: bool) -> Scratch:
     """Return the working arrays of `run_images` for one network."""
     p = lowered.params
-    lanes = -(-p.n_neurons // COUNT) * COUNT
-    v_th = aligned_zeros(lanes, np.float64)
-    v_th[:] = np.inf
+    n, lanes = p.n_neurons, -(-p.n_neurons // COUNT) * COUNT
+    reach = aligned_zeros(lanes, np.float32)
+    reach[:] = np.inf
     return Scratch(
-        v=aligned_zeros(lanes, np.float64),
-        v_th=v_th,
-        totals=aligned_zeros((STEPS + 1, lanes), np.float64),
-        columns=make_columns(p.n_inputs, p.n_neurons, shadow=shadow),
+        u=aligned_zeros(lanes, np.float32),
+        reach=reach,
+        floored=aligned_zeros(lanes, np.int32),
+        totals=aligned_zeros((STEPS + 1, lanes), np.float32),
+        v=np.zeros(n),
+        known=np.zeros(n, np.int64),
+        free_from=np.zeros(n, np.int64),
+        inhibited=np.zeros(p.n_steps + 1, np.int64),
+        columns=make_columns(p.n_inputs, n, shadow=shadow),
     )
+
+
+@njit(cache=True)
+def _begin_image(scratch, v_th):
+    scratch.u[:] = 0.0
+    scratch.floored[:] = -1
+    scratch.v[:] = 0.0
+    scratch.known[:] = -1
+    scratch.free_from[:] = 0
+    scratch.inhibited[:] = -1
+    for j in range(v_th.shape[0]):
+        scratch.reach[j] = below(v_th[j])
+
+
+@njit(cache=True)
+def _inhibit(p, f, spared, amount, t, step, n_columns, scratch):
+    """Let inhibition act in step ``t``, before ``step`` integrates, on all neurons that are neither spared nor held.
+
+    The caller puts the bounds of held neurons right.
+    """
+    scratch.inhibited[step] = spared
+    u, floored = scratch.u[spared], scratch.floored[spared]
+    inhibit_bounds(
+        scratch.u, scratch.floored, below(amount), above(f.v_floor), below(amount + f.v_floor), np.int32(step)
+    )
+    scratch.u[spared], scratch.floored[spared] = u, floored
+    inhibit_columns(f, scratch.columns, n_columns, spared, amount, t, scratch.free_from, scratch.v)
 
 
 @njit(cache=True, nogil=True)
 def run_images(
-    p, f, q, learn, seed, first, offsets, inputs, eta, eta_pre, inhibition, full, rows, scratch, theta, v_th,
+    p, f, q, learn, seed, first, offsets, inputs, eta, eta_pre, inhibition, full, weights, scratch, theta, v_th,
     counts, activity,
 ):  # fmt: skip
     """Run images one after another; arrays as in `generic.run_images`, those of real numbers float64.
@@ -265,11 +311,12 @@ def run_images(
 
     Parameters
     ----------
-    rows : Rows
+    weights : Weights
     scratch : Scratch
     """
     n, m = p.n_neurons, p.n_inputs
-    v, th, totals, columns = scratch.v, scratch.v_th, scratch.totals, scratch.columns
+    columns = scratch.columns
+    reset, factor, leak_step = above(f.v_reset), np.float32(f.leak_factor), np.float32(f.leak_step)
     n_post = np.zeros(n, np.int64)
     n_window = np.zeros(n, np.int64)
     x_pre = np.zeros(m)
@@ -283,11 +330,11 @@ def run_images(
     active = np.zeros(m, np.int64)
     slot_of = np.full(m, -1, np.int64)
     trace = np.zeros(m)
-    winners = np.zeros((2, p.n_steps), np.int64)
+    winners = np.zeros(p.n_steps, np.int64)
     traced = learn and p.trace == P.TRACE_EXPONENTIAL
     for image in range(offsets.shape[0]):
-        v[:] = 0.0
-        th[:n] = v_th
+        _begin_image(scratch, v_th)
+        amount = inhibition[image]
         n_post[:] = 0
         n_window[:] = 0
         counts[image, :] = 0
@@ -314,17 +361,16 @@ def run_images(
         window_begin = offsets[image, 0]
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
-            if first_held < n_fired and winners[1, first_held] + p.refractory < t:
-                th[winners[0, first_held]] = v_th[winners[0, first_held]]
+            if first_held < n_fired and scratch.free_from[winners[first_held]] == t:
+                j = winners[first_held]
+                if columns.place[j] < 0:
+                    scratch.reach[j] = below(v_th[j])
                 first_held += 1
             arrived, last = begin, end
             if p.lay.on:
                 arrived, last = (offsets[image, t - 1], begin) if t > 0 else (begin, begin)
                 if inhibitory >= 0:
-                    kept = v[inhibitory]
-                    inhibit(v, inhibition[image], f.v_floor)
-                    v[inhibitory] = kept
-                    _hold(winners, first_held, n_fired, f.v_reset, v)
+                    _inhibit(p, f, inhibitory, amount, t, t, n_columns, scratch)
                 inhibitory = _step_layer(p, f, t, winner, spikers, n_spikers, v_inh, inh_free_from)
                 activity[P.ACT_INHIBITORY_SPIKES] += inhibitory >= 0
             if traced:
@@ -336,25 +382,29 @@ def run_images(
             if p.pair.on:
                 for k in range(n_spikers):
                     x_post[spikers[k]] *= f.trace_factor
-            for k in range(n_columns):
-                columns.before[k] = v[columns.owner[k]]
             source = t - np.int64(p.lay.on)
             row = source % STEPS if source >= 0 else np.int64(STEPS)
             if row == 0:
                 n_steps = min(p.n_steps - source, STEPS)
-                sum_rows(rows.weight, m, inputs, offsets[image], source, n_steps, totals)
-            crossed = integrate(v, th, totals, row, f.leak_factor, f.leak_step)
+                sum_bounds(weights.bound, m, inputs, offsets[image], source, n_steps, scratch.totals)
+            growth = np.float32(1.0 + (last - arrived + 8) * 2.0**-23)
+            crossed = advance_bounds(scratch.u, scratch.reach, scratch.totals, row, growth, factor, leak_step)
             if n_columns > 0:
-                crossed |= integrate_columns(f, columns, n_columns, inputs, arrived, last, v, th)
-            _hold(winners, first_held, n_fired, f.v_reset, v)
-            winner = find_winner(v, th) if crossed else np.int64(-1)
+                crossed |= advance_columns(
+                    f, columns, n_columns, inputs, arrived, last, t, scratch.free_from, v_th, scratch.v
+                )
+            winner = np.int64(-1)
+            if crossed:
+                winner = find_winner(
+                    p, f, t, inputs, offsets[image], amount, weights, v_th, n_columns, scratch
+                )
             if winner >= 0:
                 if not p.lay.on:
-                    inhibit(v, inhibition[image], f.v_floor)
-                    _hold(winners, first_held, n_fired, f.v_reset, v)
-                v[winner] = f.v_reset
-                winners[0, n_fired] = winner
-                winners[1, n_fired] = t
+                    _inhibit(p, f, winner, amount, t, t + 1, n_columns, scratch)
+                scratch.v[winner] = f.v_reset
+                scratch.known[winner] = t + p.refractory
+                scratch.free_from[winner] = t + p.refractory + 1
+                winners[n_fired] = winner
                 n_fired += 1
                 if counts[image, winner] == 0:
                     spikers[n_spikers] = winner
@@ -368,11 +418,13 @@ def run_images(
                     x_post[winner] = 1.0 if p.tra.set_mode else x_post[winner] + 1.0
                     theta[winner] = min(theta[winner] + f.theta_plus, f.theta_clamp)
                     v_th[winner] = f.v_th + theta[winner]
-                th[winner] = np.inf
+                scratch.reach[winner] = np.inf
+            for k in range(first_held, n_fired):
+                scratch.u[winners[k]] = reset
             if learn and p.pair.on:
                 learns = winner >= 0 and n_post[winner] >= p.pair.n_essential
-                if learns:
-                    n_columns = open_column(q, columns, n_columns, winner, rows)
+                if learns and columns.place[winner] < 0:
+                    n_columns = open_column(q, columns, n_columns, winner, weights)
                 n_inputs = depress(
                     p, f, q, seed, presentation, t, eta_pre[image], inputs, begin, end, last_step, x_post, columns,
                     n_columns,
@@ -404,7 +456,15 @@ def run_images(
                     last_learner = first_learner + 1
                 for j in range(first_learner, last_learner):
                     if n_window[j] > 0:
-                        n_columns = open_column(q, columns, n_columns, j, rows)
+                        if columns.place[j] < 0:
+                            advance_exactly(
+                                p, f, j, t, inputs, offsets[image], amount, weights.weight[j], scratch
+                            )
+                            if scratch.inhibited[t + 1] >= 0 and scratch.inhibited[t + 1] != j:
+                                if t >= scratch.free_from[j]:
+                                    scratch.v[j] = max(scratch.v[j] - amount, f.v_floor)
+                            n_columns = open_column(q, columns, n_columns, j, weights)
+                            scratch.reach[j] = np.inf
                         learn_column(p, f, q, seed, presentation, u, j, k_eta, columns, x_pre)
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
@@ -416,7 +476,7 @@ def run_images(
             if f.weight_sum > 0.0:
                 normalize(f, q, seed, presentation, columns, n_columns)
                 activity[P.ACT_NORMALIZATIONS] += n_columns
-            close_columns(q, columns, n_columns, rows)
+            close_columns(q, columns, n_columns, weights)
             if p.thr.theta_forget != P.FORGET_NONE:
                 for j in range(n):
                     theta[j] = max((theta[j] - f.theta_down) * f.theta_factor, 0.0)

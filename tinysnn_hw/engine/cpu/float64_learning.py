@@ -1,8 +1,8 @@
 """Learning of the float64 twin: the weights of neurons that learn lie in columns of their own.
 
 While an image is shown, few neurons learn.  The first update of a neuron copies its weights into a column; from then to
-the end of the image that copy is the one that counts, and `rows` is behind.  Eight columns stand side by side, one row per
-input, so that a step adds, and lowers, the weights of all of them at once.
+the end of the image that copy is the one that counts, and the potential is computed in every step.  Eight columns stand
+side by side, one row per input, so that a step adds, and lowers, the weights of all of them at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tinysnn_hw.engine import params as P
-from tinysnn_hw.engine.cpu.float64_pass import COUNT, sum_columns
+from tinysnn_hw.engine.cpu.float64_bounds import COLUMNS, above, sum_columns
+from tinysnn_hw.engine.cpu.float64_exact import leak
 from tinysnn_hw.engine.cpu.storage import aligned_zeros
 from tinysnn_hw.fixed.kernels import round_real
 from tinysnn_hw.fixed.random import Purpose, chain, start
@@ -28,32 +29,32 @@ class Columns(NamedTuple):
     """Weights of the neurons that have learned in the current image; not shared between threads."""
 
     weight: NDArray[np.float64]
-    """[groups, n_inputs, COUNT]: the weights in use."""
+    """[groups, n_inputs, COLUMNS]: the weights in use."""
     master: NDArray[np.float64]
     """Those that learning acts on; ``weight`` itself, unless that is a shadow's copy."""
     place: NDArray[np.int64]
-    """[n_neurons]: the column of a neuron, ``COUNT * group + lane``; -1: its weights are in ``rows``."""
+    """[n_neurons]: the column of a neuron, ``COLUMNS * group + lane``; -1: none."""
     owner: NDArray[np.int64]
     """[n_neurons]: the neuron of a column."""
-    before: NDArray[np.float64]
-    """[n_neurons]: working space, one number per column."""
+    factors: NDArray[np.float64]
+    """Working space, one number per column."""
     total: NDArray[np.float64]
-    """[COUNT]: working space."""
+    """[COLUMNS]: working space."""
     every: NDArray[np.uint16]
     """[n_inputs]: 0, 1, 2, ..."""
 
 
 def make_columns(n_inputs: int, n_neurons: int, *, shadow: bool) -> Columns:
     """Return the columns of one running network, all closed; pages that no neuron needs are never touched."""
-    shape = (-(-n_neurons // COUNT), n_inputs, COUNT)
+    shape = (-(-n_neurons // COLUMNS), n_inputs, COLUMNS)
     weight = aligned_zeros(shape, np.float64)
     return Columns(
         weight=weight,
         master=aligned_zeros(shape, np.float64) if shadow else weight,
         place=np.full(n_neurons, -1, np.int64),
         owner=np.zeros(n_neurons, np.int64),
-        before=aligned_zeros(shape[0] * COUNT, np.float64),
-        total=aligned_zeros(COUNT, np.float64),
+        factors=aligned_zeros(shape[0] * COLUMNS, np.float64),
+        total=aligned_zeros(COLUMNS, np.float64),
         every=np.arange(n_inputs, dtype=np.uint16),
     )
 
@@ -73,58 +74,68 @@ def weight_key(seed, purpose, presentation, t, j):
 
 
 @njit(cache=True)
-def open_column(q, columns, n_columns, j, rows):
-    """Copy the weights of neuron ``j`` into a column, unless it has one; return the number of columns."""
-    if columns.place[j] >= 0:
-        return n_columns
+def open_column(q, columns, n_columns, j, weights):
+    """Copy the weights of neuron ``j`` into a column; return the number of columns."""
     columns.place[j] = n_columns
     columns.owner[n_columns] = j
-    g, s = n_columns // COUNT, n_columns % COUNT
-    origin, width = rows.origin[j], rows.width[j]
-    for i in range(columns.weight.shape[1]):
-        columns.weight[g, i, s] = rows.weight[origin + i * width]
+    g, s = n_columns // COLUMNS, n_columns % COLUMNS
+    source, target = weights.weight[j], columns.weight[g]
+    for i in range(source.shape[0]):
+        target[i, s] = source[i]
     if q.on:
-        for i in range(columns.weight.shape[1]):
-            columns.master[g, i, s] = rows.master[origin + i * width]
+        source, target = weights.master[j], columns.master[g]
+        for i in range(source.shape[0]):
+            target[i, s] = source[i]
     return n_columns + 1
 
 
 @njit(cache=True)
-def close_columns(q, columns, n_columns, rows):
+def close_columns(q, columns, n_columns, weights):
     """Copy all columns back."""
     for k in range(n_columns):
-        j, g, s = columns.owner[k], k // COUNT, k % COUNT
+        j, g, s = columns.owner[k], k // COLUMNS, k % COLUMNS
         columns.place[j] = -1
-        origin, width = rows.origin[j], rows.width[j]
-        for i in range(columns.weight.shape[1]):
-            rows.weight[origin + i * width] = columns.weight[g, i, s]
+        source, target = columns.weight[g], weights.weight[j]
+        origin, width = weights.origin[j], weights.width[j]
+        for i in range(target.shape[0]):
+            w = source[i, s]
+            target[i] = w
+            weights.bound[origin + i * width] = above(w)
         if q.on:
-            for i in range(columns.weight.shape[1]):
-                rows.master[origin + i * width] = columns.master[g, i, s]
+            source, target = columns.master[g], weights.master[j]
+            for i in range(target.shape[0]):
+                target[i] = source[i, s]
 
 
 @njit(cache=True)
-def integrate_columns(f, columns, n_columns, inputs, begin, end, v, v_th):
-    """Advance the neurons that have columns from the potentials ``before``; return whether one is at its threshold."""
+def advance_columns(f, columns, n_columns, inputs, begin, end, t, free_from, v_th, v):
+    """Advance the potentials of the neurons that have columns; return whether one is at or over its threshold."""
     crossed = False
-    for first in range(0, n_columns, COUNT):
-        sum_columns(columns.weight, first // COUNT, inputs, begin, end, columns.total)
-        for k in range(first, min(first + COUNT, n_columns)):
+    for first in range(0, n_columns, COLUMNS):
+        sum_columns(columns.weight, first // COLUMNS, inputs, begin, end, columns.total)
+        for k in range(first, min(first + COLUMNS, n_columns)):
             j = columns.owner[k]
-            a = (columns.before[k] + columns.total[k - first]) * f.leak_factor
-            if f.leak_step > 0.0:
-                a = max(a - f.leak_step, 0.0) if a >= 0.0 else min(a + f.leak_step, 0.0)
-            v[j] = a
-            crossed |= a >= v_th[j]
+            if t >= free_from[j]:
+                v[j] = leak(f, v[j] + columns.total[k - first])
+                crossed |= v[j] >= v_th[j]
     return crossed
+
+
+@njit(cache=True)
+def inhibit_columns(f, columns, n_columns, spared, amount, t, free_from, v):
+    """Lower the potentials of the neurons that have columns, but ``spared`` and held ones."""
+    for k in range(n_columns):
+        j = columns.owner[k]
+        if j != spared and t >= free_from[j]:
+            v[j] = max(v[j] - amount, f.v_floor)
 
 
 @njit(cache=True)
 def learn_column(p, f, q, seed, presentation, u, j, k_eta, columns, x_pre):
     """Move all weights of neuron ``j`` by the traces, once per window."""
     k = columns.place[j]
-    weight, master = columns.weight[k // COUNT], columns.master[k // COUNT]
-    s = k % COUNT
+    weight, master = columns.weight[k // COLUMNS], columns.master[k // COLUMNS]
+    s = k % COLUMNS
     attract = p.syn.rule == P.RULE_ATTRACT
     key = weight_key(seed, _ROUND_WEIGHT, presentation, u, j)
     for i in range(x_pre.shape[0]):
@@ -138,8 +149,8 @@ def learn_column(p, f, q, seed, presentation, u, j, k_eta, columns, x_pre):
 def potentiate(p, f, q, seed, presentation, t, j, eta, active, trace, n_active, columns):
     """Raise the weights of neuron ``j`` pair-wise: inputs without a trace would not change."""
     k = columns.place[j]
-    weight, master = columns.weight[k // COUNT], columns.master[k // COUNT]
-    s = k % COUNT
+    weight, master = columns.weight[k // COLUMNS], columns.master[k // COLUMNS]
+    s = k % COLUMNS
     key = weight_key(seed, _ROUND_WEIGHT, presentation, t, j)
     for a in range(n_active):
         i, x = active[a], trace[a]
@@ -154,9 +165,9 @@ def potentiate(p, f, q, seed, presentation, t, j, eta, active, trace, n_active, 
 @njit(cache=True)
 def depress(p, f, q, seed, presentation, t, eta_pre, inputs, begin, end, last_step, x_post, columns, n_columns):
     """Lower the weights of the step's inputs to the neurons that have columns; return the number of inputs."""
-    factors = columns.before
-    n_groups = -(-n_columns // COUNT)
-    factors[: n_groups * COUNT] = 0.0
+    factors = columns.factors
+    n_groups = -(-n_columns // COLUMNS)
+    factors[: n_groups * COLUMNS] = 0.0
     for k in range(n_columns):
         factors[k] = eta_pre * x_post[columns.owner[k]]
     n_inputs = 0
@@ -168,13 +179,13 @@ def depress(p, f, q, seed, presentation, t, eta_pre, inputs, begin, end, last_st
         n_inputs += 1
         for g in range(n_groups):
             weight, master = columns.weight[g, i], columns.master[g, i]
-            for s in range(COUNT):
+            for s in range(COLUMNS):
                 w = weight[s]
-                n = master[s] - factors[g * COUNT + s] * (w if p.pair.soft else f.w_max)
+                n = master[s] - factors[g * COLUMNS + s] * (w if p.pair.soft else f.w_max)
                 master[s] = max(n, 0.0)
         for k in range(n_columns if q.on else 0):
             key = weight_key(seed, _ROUND_DEPRESSED, presentation, t, columns.owner[k])
-            at = (k // COUNT, i, k % COUNT)
+            at = (k // COLUMNS, i, k % COLUMNS)
             use(q, key, i, at, columns.master, columns.weight)
     return n_inputs
 
@@ -183,7 +194,7 @@ def depress(p, f, q, seed, presentation, t, eta_pre, inputs, begin, end, last_st
 def normalize(f, q, seed, presentation, columns, n_columns):
     """Scale the weights of all columns to ``weight_sum``; the rounding of a shadow's copy is drawn anew."""
     for k in range(n_columns):
-        g, s = k // COUNT, k % COUNT
+        g, s = k // COLUMNS, k % COLUMNS
         master, weight = columns.master[g], columns.weight[g]
         if s == 0:
             sum_columns(columns.master, g, columns.every, 0, columns.every.shape[0], columns.total)

@@ -45,7 +45,7 @@ class FloatSession:
 
     def __init__(self, lowered: Lowered, state: FloatState) -> None:
         self.lowered = lowered
-        self.rows = float64.store_rows(state.weight, state.master)
+        self.weights = float64.store_weights(state.weight, state.master)
         self.theta, self.v_th = state.theta.copy(), state.v_th.copy()
         self.constants = float64.float_params(lowered)
         self.shadow = float64.shadow_params(lowered, on=state.master is not None)
@@ -53,10 +53,9 @@ class FloatSession:
 
     def store(self, state: FloatState) -> None:
         """Copy the values back into ``state``."""
-        places = self.rows.places(self.lowered.params.n_inputs)
-        state.weight[:], state.theta[:], state.v_th[:] = self.rows.weight[places], self.theta, self.v_th
+        state.weight[:], state.theta[:], state.v_th[:] = self.weights.weight.T, self.theta, self.v_th
         if state.master is not None:
-            state.master[:] = self.rows.master[places]
+            state.master[:] = self.weights.master.T
 
     def fitting(self, raster: Raster) -> FloatSession:
         """Return the session itself: real numbers need no proof about the raster."""
@@ -78,7 +77,7 @@ class FloatSession:
         activity = np.zeros(len(P.ACTIVITY), np.int64)
         float64.run_images(
             p, self.constants, self.shadow, phase == "train", np.uint32(seed), first, raster.offsets, raster.inputs,
-            eta, eta_pre, inhibition, self.schedule.full, self.rows,
+            eta, eta_pre, inhibition, self.schedule.full, self.weights,
             float64.make_scratch(self.lowered, shadow=bool(self.shadow.on)), self.theta, self.v_th, counts, activity,
         )  # fmt: skip
         return RunResult(counts, empty_stats(), activity, self.kernel, {})
