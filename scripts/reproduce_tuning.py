@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     add("--data-dir", type=Path, help="folder of the data sets; absent: TINYSNN_DATA, the cache, a download")
     add("--networks", nargs="+", default=NETWORKS, choices=NETWORKS, help="networks (default: all)")
     add("--trials", type=int, help="trials of a search; absent: what its space says")
-    add("--finalists", type=int, default=3, help="best trials that go on, besides the recipe (default: 3)")
+    add("--finalists", type=int, default=2, help="best trials that go on, besides the recipe (default: 2)")
     add("--seeds", type=int, default=3, help="seeds of a final (default: 3)")
     add("--executor", default="local", help="as in tinysnn explore (default: local)")
     return parser.parse_args()
