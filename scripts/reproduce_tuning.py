@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     add("--networks", nargs="+", default=NETWORKS, choices=NETWORKS, help="networks (default: all)")
     add("--trials", type=int, help="trials of a search; absent: what its space says")
     add("--finalists", type=int, default=2, help="best trials that go on, besides the recipe (default: 2)")
-    add("--seeds", type=int, default=3, help="seeds of a final (default: 3)")
+    add("--seeds", type=int, default=2, help="seeds of a final (default: 2)")
     add("--executor", default="local", help="as in tinysnn explore (default: local)")
     return parser.parse_args()
 
@@ -92,7 +92,12 @@ def finals_of(study: StudyRecord, chosen: argparse.Namespace) -> Iterator[Final]
     """Yield the trainings of the recipe and of the best other trials."""
     best = sorted(study.distinct, key=lambda row: (-row.result["accuracy"], row.number))
     own = recipe_point(study.space, Path(study.data.name).stem)
-    (recipe,) = (row.number for row in best if row.parameters == own)
+    recipe = next((row.number for row in best if row.parameters == own), None)
+    if recipe is None:
+        raise StudyError(
+            f"{study.folder}: no finished trial has the values of the recipe; if the recipe has changed since the "
+            "study began, name a new --out"
+        )
     others = [row.number for row in best if row.number != recipe][: chosen.finalists]
     for trial in (recipe, *others):
         for seed in range(FIRST_SEED, FIRST_SEED + chosen.seeds):

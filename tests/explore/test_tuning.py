@@ -78,7 +78,6 @@ def test_the_error_pools_the_spread_of_all_finalists(script, monkeypatch):
 
             trials = tuple(map(Row, accuracies))
 
-
         def __init__(self, trial, accuracy):
             self.trial, self.accuracy, self.values = trial, accuracy, {}
 
