@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from statistics import mean, variance
 
+import numpy as np
 import pytest
 
 from tinysnn_hw import evaluate, load_dataset, load_network, train
+from tinysnn_hw.data import make_dataset
 from tinysnn_hw.spec.space_load import space_from_dict
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,29 @@ def test_finals_are_trained_anew_and_kept(script, tmp_path, monkeypatch, capsys)
 
     script.main()
     assert capsys.readouterr().out == said, "nothing is trained again"
+
+    monkeypatch.setattr(script, "BEYOND", -1e9)  # every trial passes, and must be confirmed
+    script.main()
+    with (tmp_path / "tuning.csv").open(newline="", encoding="utf-8") as file:
+        recipe, best = csv.DictReader(file)
+    whole = load_dataset("digits")
+    order = np.r_[
+        : whole.n_train - 200, whole.n_train - 100 : whole.n_train, whole.n_train - 200 : whole.n_train - 100
+    ]
+    images, labels = whole.train_images[order], whole.train_labels[order]
+    other = make_dataset("other", images, labels, whole.test_images, whole.test_labels).holdout(100)
+    accuracy = {}
+    for row in (recipe, best):
+        final = json.loads(
+            (files[0].parent / f"trial-{row['trial']}-seed-1.json").read_text(encoding="utf-8")
+        )
+        models = [
+            train(load_network(TINY, settings=final["parameters"]), other, seed=seed, threads=1)
+            for seed in (1, 2)
+        ]
+        accuracy[row["trial"]] = mean(evaluate(model, other, label_images=200).accuracy for model in models)
+    found = float(best["less_recipe_other_images"])
+    assert found == pytest.approx(accuracy[best["trial"]] - accuracy["0"], abs=1e-3)
 
 
 def test_the_error_pools_the_spread_of_all_finalists(script, monkeypatch):
