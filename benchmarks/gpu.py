@@ -246,7 +246,9 @@ def main() -> int:
     options.energy_networks = max(options.networks)
     # Parity runs the networks as they ship; only a dry run is shorter.
     options.short = (
-        {} if options.steps >= 250 else {"encoding.n_steps": options.steps, "learning.update_steps": options.steps}
+        {}
+        if options.steps >= 250
+        else {"encoding.n_steps": options.steps, "learning.update_steps": options.steps}
     )
     began = time.perf_counter()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -45,3 +46,14 @@ def evaluate(batch: Batch) -> BatchResult:
         else:
             outcomes.append(Outcome(state="complete", result=numbers(candidate), images=100, kernel_s=0.01))
     return BatchResult(outcomes, 0.01 * len(outcomes), time.perf_counter() - began)
+
+
+def hill(batch: Batch) -> BatchResult:
+    """Stand in for `evaluate_batch`: an accuracy with one peak, at eta_start 0.1 and n_th 7."""
+    outcomes = []
+    for candidate in batch.candidates:
+        learning = candidate.network.learning
+        accuracy = 90 - 20 * abs(math.log(learning.eta_start / 0.1)) - 4 * abs(learning.n_th - 7)
+        result = {**numbers(candidate), "accuracy": max(accuracy, 0.0)}
+        outcomes.append(Outcome(state="complete", result=result, images=100, kernel_s=0.01))
+    return BatchResult(outcomes, 0.01, 0.01)

@@ -8,10 +8,15 @@ import pytest
 from conftest import small_space
 
 from tinysnn_hw.errors import SpecError
-from tinysnn_hw.explore.candidate import check_space, digest_of, make_candidate
+from tinysnn_hw.explore.candidate import check_space, digest_of, make_candidate, recipe_point
+from tinysnn_hw.spec import load_network
+from tinysnn_hw.spec.space import allows
 from tinysnn_hw.spec.space_load import list_spaces, load_space, space_from_dict, with_trials
 
-DATA = {"paper-grid": "mnist", "wta-free": "mnist", "digits-widths": "digits"}
+DATA = {
+    "paper-grid": "mnist", "wta-free": "mnist", "digits-widths": "digits", "tune-baseline": "mnist",
+    "tune-sl-stdp": "fashion-mnist", "tune-tinysnn": "mnist",
+}  # fmt: skip
 BASE = {
     "name": "x", "summary": "y", "network": "tinysnn-wta", "search": {"sampler": "random", "trials": 5},
     "parameters": {"weight": ["u0.8", "u0.4"]},
@@ -57,6 +62,11 @@ def test_the_grid_of_the_paper():
             "'speed' is unknown; allowed: accuracy, memory",
         ),
         ({"search": {**BASE["search"], "objectives": ["energy"] * 2}}, "each once"),
+        ({"search": {"sampler": "grid", "start": "recipe"}}, "a grid has an order of its own"),
+        (
+            {"search": {**BASE["search"], "start": "recipe"}, "parameters": {"bits": [8]}},
+            "a recipe has no value of parameters.bits",
+        ),
         ({"parameters": {}}, "parameters"),
         ({"parameters": {"weight": []}}, "parameters.weight"),
         ({"parameters": {"weight": ["u0.8", "u0.8"]}}, "'u0.8' occurs twice"),
@@ -96,6 +106,38 @@ def test_a_wrong_space_is_refused_by_name(sections, words):
 def test_a_value_no_network_can_have_is_named(parameters, words):
     with pytest.raises(SpecError, match=words):
         check_space(changed(parameters=parameters), "digits")
+
+
+def test_the_three_tuned_networks_have_one_budget():
+    spaces = [load_space(f"tune-{network}") for network in ("baseline", "sl-stdp", "tinysnn")]
+    first = spaces[0]
+    for space in spaces:
+        assert (space.search, space.protocol, len(space.parameters)) == (first.search, first.protocol, 10)
+        for data in ("mnist", "fashion-mnist"):
+            recipe = make_candidate(space, recipe_point(space, data), data)
+            assert recipe.network == load_network(space.network, recipe=data)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "inside", "outside"),
+    [
+        ([1, 2.5, "a"], [1, 2.5, "a"], [2, 1.0, True, "b"]),
+        ({"low": 2, "high": 8, "step": 3}, [2, 5, 8], [1, 3, 9, 11, True]),
+        ({"low": 2, "high": 4}, [2, 3, 4], [2.5, 1, "3"]),
+        ({"low": 0.5, "high": 1.0, "step": 0.1}, [0.5, 0.7, 1.0], [0.75, 1.1]),
+        ({"low": 0.1, "high": 1.0, "log": True}, [0.1, 0.33, 1.0], [0.05, 1.01]),
+    ],
+)
+def test_what_a_parameter_allows(parameter, inside, outside):
+    read = changed(parameters={"learning.n_th": parameter}).parameters["learning.n_th"]
+    assert [value for value in (*inside, *outside) if allows(read, value)] == inside
+
+
+def test_a_space_without_the_recipes_value_cannot_start_there():
+    parameters = {"learning.n_th": {"low": 5, "high": 9}}
+    space = changed(search={**BASE["search"], "start": "recipe"}, parameters=parameters)
+    with pytest.raises(SpecError, match=r"parameters.learning.n_th does not contain the recipe's value 4"):
+        recipe_point(space, "mnist")
 
 
 def test_unknown_spaces_and_files(tmp_path):

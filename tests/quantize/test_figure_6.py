@@ -111,6 +111,18 @@ def test_a_damaged_cell_is_named(tmp_path, run):
         run("--seeds", 1, "--out", tmp_path)
 
 
+def test_fewer_images_can_label(tmp_path, run):
+    run("--seeds", 1, "--out", tmp_path)
+    said, trained = run("--seeds", 1, "--label-images", 20, "--out", tmp_path)
+    assert "labelled by the first 20 training images" in said
+    assert trained == 3 * 2, "the float64 networks are those that are there"
+    data = load_dataset("digits").limit(30, 30)
+    model = train(load_network("baseline", recipe="digits", neurons=8), data, arithmetic="float64", threads=1)
+    found = next(row for row in table(tmp_path) if row["network"] == "baseline")
+    expected = evaluate(model, data, label_images=20, threads=1).readouts["naive_bayes"]
+    assert float(found["naive_bayes"]) == pytest.approx(expected, abs=1e-6)
+
+
 def test_every_choice_has_a_key_of_its_own(script, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["reproduce_fig6.py", "--data", "digits", "--out", str(tmp_path)])
     chosen = script.arguments("", script.options)

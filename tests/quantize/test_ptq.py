@@ -144,7 +144,7 @@ def test_refusals(model):
         ({"weight": "u0,4"}, FormatError, "u0,4"),
         ({"v_inh": "s8.8"}, SpecError, "has no register 'v_inh'"),
         ({"v_mem": "s3.8"}, SpecError, r"formats\.v_mem = s3\.8"),
-        ({"v_mem": "u8.8"}, SpecError, "must be signed"),
+        ({"v_mem": "u3.8"}, SpecError, r"formats\.v_mem = u3\.8"),
         ({"preset": "qN", "bits": 4}, SpecError, "qW, qWN"),
         ({"preset": "qW"}, SpecError, "both or neither"),
         ({"preset": "qW", "bits": 40}, SpecError, "1 to 32"),

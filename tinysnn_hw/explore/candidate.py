@@ -14,7 +14,7 @@ from tinysnn_hw.quantize import preset_formats
 from tinysnn_hw.spec import NetworkSpec, has_recipe, load_network
 from tinysnn_hw.spec.network import REGISTERS
 from tinysnn_hw.spec.registers import register_formats
-from tinysnn_hw.spec.space import FLOAT_BITS, PAPER_PARAMETERS, Scalar, SpaceSpec, values_of
+from tinysnn_hw.spec.space import FLOAT_BITS, PAPER_PARAMETERS, Scalar, SpaceSpec, allows, values_of
 from tinysnn_hw.version import NUMERIC_VERSION
 
 _FORMAT_KEYS = (*REGISTERS, "rounding", "overflow", "guard_bits")
@@ -137,6 +137,42 @@ def make_candidate(space: SpaceSpec, values: Mapping[str, Scalar], data: str) ->
     return Candidate(network, scheme, source if scheme == "ptq" else None)
 
 
+def recipe_point(space: SpaceSpec, data: str) -> dict[str, Scalar]:
+    """Return the values that the space's recipe, with its settings, has for the parameters.
+
+    Raises
+    ------
+    SpecError
+        The recipe has no such value, or it lies outside the space.
+    """
+    values = _plain(make_candidate(space.model_copy(update={"parameters": {}}), {}, data).network)
+    found: dict[str, Scalar] = {}
+    for key, parameter in space.parameters.items():
+        value = values.get(key, values.get(f"network.{key}", values.get(f"formats.{key}.format")))
+        if value is None or not allows(parameter, value):
+            raise SpecError(
+                f"search space {space.name!r}: search.start = 'recipe', but parameters.{key} does not contain the "
+                f"recipe's value {value!r}; widen it, or leave out search.start"
+            )
+        found[key] = value
+    return found
+
+
+def _plain(network: NetworkSpec) -> dict[str, Scalar]:
+    """Return the values of a network by dotted key."""
+    found: dict[str, Scalar] = {}
+
+    def walk(table: Mapping[str, Any], prefix: str) -> None:
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                walk(value, f"{prefix}{key}.")
+            else:
+                found[prefix + key] = value
+
+    walk(network.model_dump(mode="json"), "")
+    return found
+
+
 def check_space(space: SpaceSpec, data: str) -> None:
     """Refuse a space with a value that no network can have: each is tried with the first value of all others.
 
@@ -176,4 +212,4 @@ def _load(
     return load_network(name, recipe=recipe, settings=dotted, **short, rounding=rounding)
 
 
-__all__ = ["Candidate", "check_space", "digest_of", "make_candidate"]
+__all__ = ["Candidate", "check_space", "digest_of", "make_candidate", "recipe_point"]

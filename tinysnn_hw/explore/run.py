@@ -13,7 +13,7 @@ from typing import Any
 
 from tinysnn_hw.errors import StudyError, TinySnnError
 from tinysnn_hw.explore.batches import Asked, choose_for_cpu, choose_for_gpu, gpu_batch, study_backend
-from tinysnn_hw.explore.candidate import check_space, digest_of, make_candidate
+from tinysnn_hw.explore.candidate import check_space, digest_of, make_candidate, recipe_point
 from tinysnn_hw.explore.executors import Done, Executor, LocalExecutor, WorkerDied, failed, make_executor
 from tinysnn_hw.explore.standing import Standing, Timing, standing_of
 from tinysnn_hw.explore.storage import Ledger, guarded, open_storage
@@ -115,9 +115,12 @@ def explore(
     folder = Path(out)
     ref, label_images, n_train = _data(spec, data, data_dir, limit_train)
     check_space(spec, Path(data).stem)
+    first = recipe_point(spec, Path(data).stem) if spec.search.start == "recipe" else None
     manifest = _begin(folder, make_manifest(spec, ref, storage, label_images))
     where = storage_url(folder, manifest)
     ledger: Ledger = guarded(lambda: Ledger(open_storage(where), manifest["study"], spec), str(folder))
+    if first is not None:
+        guarded(lambda: ledger.begin_with(first), str(folder))
     run = _Run(
         spec, ref, label_images, ledger, make_executor(executor, work), progress, str(folder), n_train,
         backend=chosen.name,

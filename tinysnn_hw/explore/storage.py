@@ -92,6 +92,13 @@ class Ledger:
         self._points: dict[int, tuple[tuple[str, str], ...]] = {}
         self._beat = 0.0
 
+    def begin_with(self, values: Mapping[str, Scalar]) -> None:
+        """Make these values the next trial, unless the study has one with them."""
+        self.recover()
+        point = _key(list(values), list(values.values()))
+        if all(self._point(trial) != point for trial in self.trials()):
+            self.study.enqueue_trial(dict(values))
+
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """Return all trials but the void ones."""
         return [trial for trial in self.study.get_trials(deepcopy=False) if not is_void(trial)]
@@ -232,7 +239,9 @@ class Ledger:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
             if name == "tpe":
-                return samplers.TPESampler(seed=seed, multivariate=True, constraints_func=function)
+                return samplers.TPESampler(
+                    seed=seed, multivariate=True, constant_liar=True, constraints_func=function
+                )  # the liar keeps trials that run at the same time apart
             return samplers.NSGAIISampler(seed=seed, constraints_func=function)
 
 

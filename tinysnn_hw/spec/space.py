@@ -95,6 +95,8 @@ class SearchSpec(SpecModel):
     """Trials of the study; absent, with ``grid`` only: all combinations."""
     seed: int = quantity("-", default=0, ge=0, lt=1 << 32)
     """Decides what the sampler draws."""
+    start: Literal["recipe"] | None = quantity("-", default=None)
+    """``recipe``: the first trial has the recipe's own values, so that the best is never worse; not with ``grid``."""
     batch: int = quantity("trials", default=8, ge=1, le=1024)
     """Trials handed to a worker at once; those that see the same spikes share them."""
 
@@ -105,6 +107,8 @@ class SearchSpec(SpecModel):
                 raise ValueError(f"objectives: {name!r} is unknown; allowed: {', '.join(OBJECTIVES)}")
         if len(set(self.objectives)) != len(self.objectives):
             raise ValueError(f"objectives = {list(self.objectives)}: each once")
+        if self.sampler == "grid" and self.start is not None:
+            raise ValueError(f"start = {self.start!r}: a grid has an order of its own; leave it out")
         if self.sampler != "grid" and self.trials is None:
             raise ValueError(f"trials is missing; sampler = {self.sampler!r} needs a number of trials")
         return self
@@ -186,6 +190,11 @@ class SpaceSpec(SpecModel):
             raise ValueError(
                 "parameters.quantized says which registers get 'bits', which is no parameter; add it"
             )
+        foreign = sorted(set(self.parameters) & set(PAPER_PARAMETERS))
+        if self.search.start is not None and foreign:
+            raise ValueError(
+                f"search.start = {self.search.start!r}: a recipe has no value of parameters.{foreign[0]}; leave out one"
+            )
         both = sorted(set(self.settings) & set(self.parameters))
         if both:
             raise ValueError(f"settings.{both[0]} is a parameter too; leave it out of one of the two")
@@ -226,6 +235,17 @@ class SpaceSpec(SpecModel):
         return self.model_dump(mode="json")
 
 
+def allows(parameter: ChoiceParameter | RangeParameter, value: Scalar) -> bool:
+    """Return whether a value is one of a list, or lies between the ends of a range and on its steps."""
+    if isinstance(parameter, ChoiceParameter):
+        return any(type(value) is type(one) and value == one for one in parameter.choices)
+    if isinstance(value, (bool, str)) or not parameter.low <= value <= parameter.high:
+        return False
+    step = 1 if parameter.step is None and parameter.is_whole else parameter.step
+    n = 0.0 if step is None else (value - parameter.low) / step
+    return abs(n - round(n)) < 1e-9
+
+
 def values_of(parameter: ChoiceParameter | RangeParameter) -> tuple[Scalar, ...] | None:
     """Return the values of a parameter, or None where they cannot be counted."""
     return parameter.choices if isinstance(parameter, ChoiceParameter) else parameter.values
@@ -233,5 +253,5 @@ def values_of(parameter: ChoiceParameter | RangeParameter) -> tuple[Scalar, ...]
 
 __all__ = [
     "FLOAT_BITS", "OBJECTIVES", "PAPER_PARAMETERS", "SCHEMES", "ChoiceParameter", "ConstraintsSpec", "HalvingSpec",
-    "ProtocolSpec", "RangeParameter", "Scalar", "SearchSpec", "SpaceSpec", "values_of",
+    "ProtocolSpec", "RangeParameter", "Scalar", "SearchSpec", "SpaceSpec", "allows", "values_of",
 ]  # fmt: skip
