@@ -260,6 +260,7 @@ def run_images(
                 )  # fmt: skip
             if stochastic:
                 highest = max(highest, largest(v, now))
+            # What `park` does: a call in every step would cost more than the loop.
             for k in range(first_held, n_fired):
                 v[now, winners[0, k]] = lane_min
             winner = np.int64(-1)

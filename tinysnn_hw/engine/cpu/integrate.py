@@ -219,7 +219,7 @@ def lif_pass(
         lanes.store(lanes.call("smax", so_far, highest), values["peak"], I64(0))
         limit = lanes.splat(emitted.leak.first_suspicious())
         suspicious = any_lane(lanes, builder.icmp_signed(">=", highest, limit))
-        crossed = any_lane(lanes, builder.icmp_signed(">=", margin, ir.Constant(lanes.type, None)))
+        crossed = any_lane(lanes, builder.icmp_signed(">=", margin, emitted.zero))
         crossed = builder.or_(crossed, suspicious)
         flags = (builder.zext(flag, I64) for flag in (crossed, suspicious))
         return builder.add(next(flags), builder.shl(next(flags), I64(1)))

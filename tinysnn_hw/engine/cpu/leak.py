@@ -204,7 +204,7 @@ class GeneralLeak(NoLeak):
             self._counter = self._make_counter()
         scalars = [self.arg[name] for name in LEAK_SCALARS]
         result = self.lanes.builder.call(self._counter, [old, total, at, self.noise, *scalars])
-        return (self.lanes.builder.extract_value(result, k) for k in range(2))
+        return tuple(self.lanes.builder.extract_value(result, k) for k in range(2))
 
     def _make_counter(self):
         """Return `apply_counting` as a function of its own: it is called rarely and would crowd the pass."""
