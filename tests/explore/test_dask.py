@@ -19,7 +19,7 @@ from tinysnn_hw.errors import SpecError, StudyError
 from tinysnn_hw.explore import explore
 from tinysnn_hw.explore.executors import make_executor
 
-pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 
 
@@ -60,20 +60,29 @@ def cluster(tmp_path, monkeypatch):
             processes.append(
                 subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, cwd=tmp_path)
             )
-    yield address, processes[1:]
-    for process in reversed(processes):
-        process.kill()
-        process.wait()
+    try:
+        with distributed.Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address, processes[1:]
+    finally:
+        for process in reversed(processes):
+            process.kill()
+            process.wait()
+
+
+def pids(log):
+    """Return the processes that have finished a configuration."""
+    return {int(line.split()[0]) for line in log.read_text(encoding="utf-8").splitlines()}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_cluster_that_loses_a_worker_finishes_the_study(tmp_path, cluster):
     address, workers = cluster
-    killed = []
+    killed, log = [], tmp_path / "log.txt"
 
     def watch(standing):
-        if standing.done >= 5 and not killed:
+        if standing.done >= 5 and workers[0].pid in pids(log) and not killed:
             killed.append(workers[0].pid)
             workers[0].send_signal(signal.SIGKILL)
 
@@ -81,8 +90,7 @@ def test_a_cluster_that_loses_a_worker_finishes_the_study(tmp_path, cluster):
     explore(small_space(), "digits", folder, executor=f"dask://{address}", work=evaluate, progress=watch)
     assert killed
     check_complete(folder)
-    used = {int(line.split()[0]) for line in (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines()}
-    assert used == {worker.pid for worker in workers}, "both workers had a share"
+    assert pids(log) == {worker.pid for worker in workers}, "both workers had a share"
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
