@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ MAX_SIZE = (1 << 31) - 1
 """Largest number of images, and of steps."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Raster:
     """Input spikes of several images in time order, stored as the inputs of each step.
 
@@ -91,7 +92,7 @@ class Raster:
         """Number of events of all images."""
         return len(self.inputs)
 
-    @property
+    @cached_property
     def max_events_per_step(self) -> int:
         """Largest number of events in any one step, repeated inputs included."""
         return int(np.diff(self.offsets, axis=1).max())

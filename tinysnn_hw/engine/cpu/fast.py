@@ -27,6 +27,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
     normalize_row,
     saturate_trace,
     scatter,
+    scatter_active,
     store_trace,
 )
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
@@ -326,9 +327,12 @@ def run_images(
                             biases.weight,
                             stats,
                         )
-                        # After the last step the column is written once, normalized.
-                        if t < p.n_steps - 1 or p.syn.weight_sum == 0:
-                            scatter(weights, j)
+                        # After the last step whole columns are written, once.
+                        if t < p.n_steps - 1:
+                            if n_active > 0:
+                                scatter_active(weights, j, scratch.active, n_active)
+                            else:
+                                scatter(weights, j)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0
@@ -336,14 +340,14 @@ def run_images(
         if learn:
             for k in range(n_active):
                 scratch.slot_of[scratch.active[k]] = NO_SLOT
-            if p.syn.weight_sum > 0:
-                for j in range(n):
-                    if learned[j]:
+            for j in range(n):
+                if learned[j]:
+                    if p.syn.weight_sum > 0:
                         normalize_row(
                             p.syn, seed, presentation, j, weights.master[j], biases.normalize, stats
                         )
-                        scatter(weights, j)
                         activity[P.ACT_NORMALIZATIONS] += 1
+                    scatter(weights, j)
             if p.thr.theta_forget != P.FORGET_NONE:
                 forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, biases.theta, stats)
                 for j in range(n):

@@ -49,6 +49,17 @@ def scatter(weights, j):
 
 
 @inner
+def scatter_active(weights, j, active, n_active):
+    """Write the weights of the inputs that spike in this image: no other row is read before its end."""
+    rows, row = weights.rows, weights.master[j]
+    at, width = np.uint64(weights.origin[j]), np.uint64(weights.width[j])
+    shift = weights.shift
+    for slot in range(np.uint64(n_active)):
+        i = np.uint64(active[slot])
+        rows[at + i * width] = np.int64(row[i]) << shift
+
+
+@inner
 def learn_row(syn, seed, presentation, u, j, k_eta, row, x_pre, bias, stats):
     """Apply one update to all weights of neuron ``j`` (docs/numerics.md, section 7, step 4)."""
     key = chain(chain(chain(start(seed, _ROUND_WEIGHT), presentation), np.uint32(u)), np.uint32(j))

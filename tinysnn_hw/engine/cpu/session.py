@@ -124,11 +124,13 @@ class CpuSession:
         self.record = record
         self.theta = state.theta.copy()
         self.v_th = state.v_th.copy()
+        self._ends: tuple[int, int] | None = None
         if plan is None:
             prove(lowered.params, int(lowered.eta.max()), max_events, int(lowered.eta_pre.max()))
             self.weight = state.weight.copy()
             return
         self.weights = store_weights(state.weight, plan, lowered.params.mem.sum_shift)
+        self.biases = rounding_biases(lowered.params)
 
     @property
     def kernel(self) -> str:
@@ -192,8 +194,9 @@ class CpuSession:
         activity = np.zeros(len(P.ACTIVITY), np.int64)
         learn = phase == "train"
         inputs = (learn, P.PHASES[phase], np.uint32(seed), first, raster.offsets, raster.inputs, eta)
-        trace = self._empty_trace(n_images if self.record else 0)
+        trace: dict[str, np.ndarray] = {}
         if self.plan is None:
+            trace = self._empty_trace(n_images if self.record else 0)
             generic.run_images(
                 p, *inputs, eta_pre, inhibition, self.lowered.x_scale, self.weight, self.theta, self.v_th, counts,
                 stats, activity, self.record, tuple(trace.values()),
@@ -203,19 +206,20 @@ class CpuSession:
 
             depress = rounding_bias(p.syn.w_rounding, p.pair.y_frac + p.pair.eta_frac)
             fast_pairwise.run_images(
-                p, rounding_biases(p), depress, *inputs, eta_pre, inhibition, self.weights,
+                p, self.biases, depress, *inputs, eta_pre, inhibition, self.weights,
                 fast_pairwise.make_scratch(p, self.plan), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
         else:
             from tinysnn_hw.engine.cpu import fast
 
             fast.run_images(
-                p, rounding_biases(p), *inputs, inhibition, self.lowered.x_scale, self.weights,
+                p, self.biases, *inputs, inhibition, self.lowered.x_scale, self.weights,
                 fast.make_scratch(p, self.plan), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
-        for row, frozen in ((P.STAT_WEIGHT, self._extreme_weights()), (P.STAT_V_TH, self.v_th)):
-            stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(frozen.min()))
-            stats[row, P.STAT_MAX] = max(stats[row, P.STAT_MAX], int(frozen.max()))
+        ends = ((P.STAT_WEIGHT, self._weight_ends(learn)), (P.STAT_V_TH, (self.v_th.min(), self.v_th.max())))
+        for row, (low, high) in ends:
+            stats[row, P.STAT_MIN] = min(stats[row, P.STAT_MIN], int(low))
+            stats[row, P.STAT_MAX] = max(stats[row, P.STAT_MAX], int(high))
         check_overflow(self.lowered, stats)
         return RunResult(counts, stats, activity, self.kernel, self._own(trace) if self.record else {})
 
@@ -225,14 +229,19 @@ class CpuSession:
         foreign = (() if p.pair.on else ("x_post",)) + (() if p.lay.on else _OF_LAYER)
         return {name: array for name, array in trace.items() if name not in foreign}
 
-    def _extreme_weights(self) -> np.ndarray:
-        """Return raw weights among which are the smallest and the largest."""
-        p = self.lowered.params
-        if self.plan is None:
-            return self.weight
-        if not p.pair.on:
-            return self.weights.master
-        return self.weights.extremes() >> self.weights.shift
+    def _weight_ends(self, learned: bool) -> tuple[int, int]:
+        """Return the smallest and the largest raw weight; they are looked up once until the network learns again."""
+        if learned:
+            self._ends = None
+        if self._ends is None:
+            if self.plan is None:
+                values = self.weight
+            elif self.lowered.params.pair.on:
+                values = self.weights.extremes() >> self.weights.shift
+            else:
+                values = self.weights.master
+            self._ends = (int(values.min()), int(values.max()))
+        return self._ends
 
     def _empty_trace(self, n_images: int) -> dict[str, np.ndarray]:
         """Return the arrays of `generic.run_images`'s ``records``, by name and in its order."""
