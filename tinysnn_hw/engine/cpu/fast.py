@@ -19,11 +19,12 @@ from tinysnn_hw.engine.cpu.fast_learning import (
     NO_SLOT,
     add_events,
     advance_counts,
-    begin_trace,
+    begin_traces,
     decay,
     decay_drawn,
     forget_thresholds,
     learn_row,
+    list_active,
     normalize_row,
     saturate_trace,
     scatter,
@@ -229,13 +230,14 @@ def run_images(
             n_post[:] = 0
             n_window[:] = 0
             learned[:] = False
-            n_active = begin_trace(p, offsets[image], inputs, scratch)
+            n_active = list_active(offsets[image], inputs, scratch)
+            begin_traces(p, scratch, n_active)
         key_image = chain(key_v_mem, presentation)
         window_begin = offsets[image, 0]
         next_update = p.update_steps - 1
         for t in range(p.n_steps):
             begin, end = offsets[image, t], offsets[image, t + 1]
-            if n_active > 0:
+            if n_active > 0 and p.trace == P.TRACE_EXPONENTIAL:
                 if p.tra.x_rounding == _STOCHASTIC:
                     decay_drawn(p.tra, seed, presentation, t, trace, scratch.active, n_active)
                 else:
@@ -329,10 +331,7 @@ def run_images(
                         )
                         # After the last step whole columns are written, once.
                         if t < p.n_steps - 1:
-                            if n_active > 0:
-                                scatter_active(weights, j, scratch.active, n_active)
-                            else:
-                                scatter(weights, j)
+                            scatter_active(weights, j, scratch.active, n_active)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
                 n_window[:] = 0

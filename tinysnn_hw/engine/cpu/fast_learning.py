@@ -213,21 +213,28 @@ NO_SLOT = 65535
 
 
 @inner
-def begin_trace(p, offsets, inputs, scratch):
-    """Set all traces to 0 at the onset of an image; return how many inputs spike in it (exponential trace only)."""
-    n_active = np.int64(0)
+def list_active(offsets, inputs, scratch):
+    """List the inputs that spike in an image, each with its place in the list; return how many there are."""
+    slot_of, active = scratch.slot_of, scratch.active
+    for e in range(np.uint64(offsets[0]), np.uint64(offsets[-1])):
+        slot_of[inputs[e]] = 0
+    n_active = np.uint64(0)
+    for i in range(np.uint64(slot_of.shape[0])):
+        spikes = slot_of[i] != NO_SLOT
+        active[n_active] = i
+        slot_of[i] = n_active if spikes else NO_SLOT
+        n_active += np.uint64(spikes)
+    return np.int64(n_active)
+
+
+@inner
+def begin_traces(p, scratch, n_active):
+    """Set all traces to 0 at the onset of an image."""
     if p.trace == P.TRACE_WINDOW:
         scratch.c_pre[:] = 0
-        return n_active
-    scratch.x_pre[:] = 0
-    for e in range(offsets[0], offsets[p.n_steps]):
-        i = inputs[e]
-        if scratch.slot_of[i] == NO_SLOT:
-            scratch.slot_of[i] = n_active
-            scratch.active[n_active] = i
-            scratch.trace[n_active] = 0
-            n_active += 1
-    return n_active
+    else:
+        scratch.x_pre[:] = 0
+        scratch.trace[:n_active] = 0
 
 
 @inner
