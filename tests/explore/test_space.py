@@ -15,7 +15,7 @@ from tinysnn_hw.spec.space_load import list_spaces, load_space, space_from_dict,
 
 DATA = {
     "paper-grid": "mnist", "wta-free": "mnist", "digits-widths": "digits", "tune-baseline": "mnist",
-    "tune-sl-stdp": "fashion-mnist", "tune-tinysnn": "mnist",
+    "tune-sl-stdp": "fashion-mnist", "tune-tinysnn": "mnist", "tune-tinysnn-wta": "mnist",
 }  # fmt: skip
 BASE = {
     "name": "x", "summary": "y", "network": "tinysnn-wta", "search": {"sampler": "random", "trials": 5},
