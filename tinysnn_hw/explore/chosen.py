@@ -12,9 +12,9 @@ from typing import Any
 
 from tinysnn_hw.data import load_dataset
 from tinysnn_hw.errors import MissingPackageError, StudyError
-from tinysnn_hw.explore.candidate import Candidate, make_candidate
+from tinysnn_hw.explore.candidate import Candidate, digest_of, make_candidate
 from tinysnn_hw.explore.select import Choice, Limits
-from tinysnn_hw.explore.study import StudyRecord, read_manifest
+from tinysnn_hw.explore.study import StudyRecord, read_manifest, trial_context
 from tinysnn_hw.explore.work import train_candidates
 from tinysnn_hw.learning import evaluate, save_model, versions
 from tinysnn_hw.spec import NetworkSpec
@@ -60,7 +60,7 @@ def validate_choice(
     Raises
     ------
     StudyError
-        The folder holds something else, or cannot be written.
+        The folder holds something else, or cannot be written; or the network's file has changed since the trial.
     DataError
         The data is no longer the one of the study.
 
@@ -83,6 +83,7 @@ def validate_choice(
     if ref.limit_train is not None:
         data = data.limit(ref.limit_train)
     candidate = make_candidate(study.space, choice.trial.parameters, Path(ref.name).stem)
+    _check_same(study, choice, candidate)
     protocol = study.space.protocol
     models = train_candidates(
         [candidate], data, protocol.seeds[:1], protocol.spike_seed, threads=threads or 1, progress=progress
@@ -160,6 +161,18 @@ def network_toml(spec: NetworkSpec) -> str:
         "default_recipe": recipe,
     }
     return tomli_w.dumps({**head, **values, "recipe": {recipe: {}}})
+
+
+def _check_same(study: StudyRecord, choice: Choice, candidate: Candidate) -> None:
+    """Refuse a configuration that is no longer the one the trial was judged with."""
+    context = trial_context(study.space, study.data, study.manifest["label_images"])
+    if digest_of(candidate, context) == choice.trial.digest:
+        return
+    raise StudyError(
+        f"{study.folder}: trial {choice.trial.number} was of another network: the file or recipe of "
+        f"{candidate.network.name!r} has changed since, or the version of the numerics; restore it, or begin a study "
+        "in a new folder"
+    )
 
 
 def _write(target: Path, candidate: Candidate, model: Any, selection: dict[str, Any]) -> None:

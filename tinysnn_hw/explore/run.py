@@ -15,16 +15,18 @@ from tinysnn_hw.errors import StudyError, TinySnnError
 from tinysnn_hw.explore.batches import Asked, choose_for_cpu, choose_for_gpu, gpu_batch, study_backend
 from tinysnn_hw.explore.candidate import check_space, digest_of, make_candidate, recipe_point
 from tinysnn_hw.explore.executors import Done, Executor, LocalExecutor, WorkerDied, failed, make_executor
+from tinysnn_hw.explore.identity import described, identity_of
 from tinysnn_hw.explore.standing import Standing, Timing, standing_of
 from tinysnn_hw.explore.storage import Ledger, guarded, open_storage
 from tinysnn_hw.explore.study import (
     STUDY_FILE,
     StudyRecord,
-    deciding,
+    check_continues,
     load_study,
     make_manifest,
     read_manifest,
     storage_url,
+    trial_context,
     write_manifest,
 )
 from tinysnn_hw.explore.work import (
@@ -36,6 +38,8 @@ from tinysnn_hw.explore.work import (
     evaluate_batch,
 )
 from tinysnn_hw.learning import Backend
+from tinysnn_hw.spec.hardware import HardwareSpec
+from tinysnn_hw.spec.hardware_load import load_hardware
 from tinysnn_hw.spec.space import SpaceSpec
 from tinysnn_hw.spec.space_load import load_space
 
@@ -122,8 +126,8 @@ def explore(
     if first is not None:
         guarded(lambda: ledger.begin_with(first), str(folder))
     run = _Run(
-        spec, ref, label_images, ledger, make_executor(executor, work), progress, str(folder), n_train,
-        backend=chosen.name,
+        spec, ref, label_images, ledger, make_executor(executor, work), progress, str(folder), n_train, manifest,
+        hardware=load_hardware(spec.protocol.hardware), backend=chosen.name,
     )  # fmt: skip
     try:
         timing = run.all()
@@ -160,16 +164,9 @@ def _begin(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         write_manifest(folder, manifest)
         return manifest
     known = read_manifest(folder)
-    if known["identity"] == manifest["identity"] and known["storage"] == manifest["storage"]:
-        write_manifest(folder, manifest)  # number of trials and limits may have changed
-        return manifest
-    ours, theirs = deciding(manifest["space"]), deciding(known["space"])
-    differing = [key for key in ours if ours[key] != theirs.get(key)]
-    differing += [key for key in ("data", "label_images", "storage") if manifest[key] != known[key]]
-    raise StudyError(
-        f"{folder}: holds another study, which differs in {', '.join(differing)}; continue it with what it was begun "
-        "with, or name a new folder"
-    )
+    check_continues(folder, known, manifest)
+    write_manifest(folder, manifest)  # number of trials and limits may have changed
+    return manifest
 
 
 @dataclass(slots=True)
@@ -182,6 +179,8 @@ class _Run:
     progress: Callable[[Standing], None] | None
     where: str
     n_train: int
+    manifest: dict[str, Any]
+    hardware: HardwareSpec
     backend: str
     pool: deque[Asked] = field(default_factory=deque)
     twins: dict[str, list[Asked]] = field(default_factory=dict)
@@ -245,12 +244,15 @@ class _Run:
 
     def enter(self, number: int, values: dict[str, Any]) -> None:
         """Turn a trial into a configuration; one that cannot be fails, one that is known is told."""
+        self.check_files()
         try:
             candidate = make_candidate(self.spec, values, Path(self.data.name).stem)
         except TinySnnError as error:
             self.tell(number, "", Outcome(reason=describe(error)))
             return
-        asked = Asked(number, candidate, digest_of(candidate, self.context()))
+        asked = Asked(
+            number, candidate, digest_of(candidate, trial_context(self.spec, self.data, self.label_images))
+        )
         known = self.known(asked.digest)
         if known is not None:
             first, outcome = known
@@ -261,17 +263,10 @@ class _Run:
             self.twins[asked.digest] = []
             self.pool.append(asked)
 
-    def context(self) -> dict[str, Any]:
-        """Return what a result depends on besides the configuration."""
-        protocol, halving = self.spec.protocol, self.spec.halving
-        return {
-            "data": list(self.data.digests),
-            "label_images": self.label_images,
-            "seeds": list(protocol.seeds),
-            "spike_seed": protocol.spike_seed,
-            "hardware": protocol.hardware,
-            "halving": None if halving is None else halving.model_dump(mode="json"),
-        }
+    def check_files(self) -> None:
+        """Refuse to go on once a file of the study was edited: later trials would be of another network."""
+        now = {**self.manifest, **described(self.spec, Path(self.data.name).stem)}
+        check_continues(Path(self.where), self.manifest, {**now, "identity": identity_of(now)})
 
     def known(self, digest: str) -> tuple[int, Outcome] | None:
         """Return the outcome of a configuration that was computed before, and the trial that has it."""
@@ -313,7 +308,7 @@ class _Run:
             label_images=self.label_images,
             seeds=protocol.seeds,
             spike_seed=protocol.spike_seed,
-            hardware=protocol.hardware,
+            hardware=self.hardware,
             objectives=self.spec.search.objectives,
             halving=self.spec.halving,
             backend=backend,

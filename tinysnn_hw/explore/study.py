@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import json
 import os
 import tempfile
@@ -14,20 +13,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinysnn_hw.cost import memory_footprint
 from tinysnn_hw.errors import StudyError
-from tinysnn_hw.explore.candidate import make_candidate
+from tinysnn_hw.explore.identity import described, differences, identity_of, reference_memory_bits
 from tinysnn_hw.explore.storage import import_optuna, is_void, open_storage, sqlite_url
 from tinysnn_hw.explore.work import DataRef
 from tinysnn_hw.learning import versions
-from tinysnn_hw.spec.space import SpaceSpec, values_of
+from tinysnn_hw.spec.space import SpaceSpec
 from tinysnn_hw.spec.space_load import space_from_dict
 
 if TYPE_CHECKING:
     import optuna
 
 STUDY_FILE, DATABASE = "study.json", "study.db"
-_SCHEMA = 1
+_SCHEMA = 2
+_FIRST_SCHEMA = 1
+"""Manifests that name network and hardware without describing them; such a study can be read, not continued."""
 _STATES = {
     "COMPLETE": "complete",
     "PRUNED": "pruned",
@@ -127,50 +127,33 @@ def make_manifest(space: SpaceSpec, data: DataRef, storage: str | None, label_im
     Notes
     -----
     ``identity`` is the SHA-256 of all that decides the results: the space without number of trials, batch, seed of
-    the sampler and constraints; the data; the images that label.  ``memory_bits_0`` is the memory in inference of the
-    space's network with its settings, every word 32 bits wide.
+    the sampler and constraints; its networks and its hardware as their files describe them; the data; the images that
+    label; the version of the numerics.  ``memory_bits_0`` is the memory in inference of the space's network with its
+    settings, every word 32 bits wide.
     """
-    values = space.dump()
-    digests = list(data.digests)
-    text = json.dumps(
-        [deciding(values), digests, label_images, data.limit_train, data.holdout], sort_keys=True
-    )
-    identity = hashlib.sha256(text.encode()).hexdigest()
-    return {
-        "schema_version": _SCHEMA,
-        "study": f"{space.name}-{Path(data.name).stem}-{identity[:12]}",
-        "identity": identity,
-        "space": values,
+    name = Path(data.name).stem
+    manifest = {
+        "space": space.dump(),
         "data": {
             "name": data.name,
             "data_dir": data.data_dir,
             "limit_train": data.limit_train,
             "holdout": data.holdout,
-            "digests": digests,
+            "digests": list(data.digests),
         },
         "label_images": label_images,
-        "memory_bits_0": reference_memory_bits(space, data.name),
+        **described(space, name),
+        "memory_bits_0": reference_memory_bits(space, name),
         "storage": storage,
         "versions": versions(),
     }
-
-
-def deciding(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a space, as plain data, that decides what is tried and how it is judged."""
-    kept = {key: value for key, value in space.items() if key not in ("summary", "constraints", "search")}
-    return {**kept, "search": {key: space["search"][key] for key in ("sampler", "objectives")}}
-
-
-def reference_memory_bits(space: SpaceSpec, data: str) -> int:
-    """Return the memory of the space's network in inference with 32-bit words [bit]."""
-    firsts = {
-        key: (values_of(parameter) or (parameter.low,))[0]  # type: ignore[union-attr]
-        for key, parameter in space.parameters.items()
-        if key == "network"
+    identity = identity_of(manifest)
+    return {
+        "schema_version": _SCHEMA,
+        "study": f"{space.name}-{name}-{identity[:12]}",
+        "identity": identity,
+        **manifest,
     }
-    base = space.model_copy(update={"parameters": {}})
-    network = make_candidate(base, firsts, data).network
-    return memory_footprint(network, packing="word32").bits
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -219,9 +202,52 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise StudyError(f"{file}: cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("schema_version") != _SCHEMA:
-        raise StudyError(f"{file}: is no study of this version, which reads schema_version {_SCHEMA}")
+    known = (_FIRST_SCHEMA, _SCHEMA)
+    if not isinstance(manifest, dict) or manifest.get("schema_version") not in known:
+        raise StudyError(
+            f"{file}: is no study of this version, which reads schema_version {known[0]} to {known[1]}"
+        )
     return manifest
+
+
+def check_continues(folder: Path, known: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Refuse to go on with a study whose trials were, or may have been, decided by something else.
+
+    Parameters
+    ----------
+    folder : Path
+    known, ours : mapping
+        Manifest of the study in the folder, and of what is asked for.
+
+    Raises
+    ------
+    StudyError
+        The message names what differs.
+    """
+    if known["schema_version"] == _FIRST_SCHEMA:
+        raise StudyError(
+            f"{folder}: this study was begun by a version that did not record its network and hardware, so nobody can "
+            "tell whether new trials would belong to the old ones; it can be selected from and reported; name a new "
+            "folder for new trials"
+        )
+    if known["identity"] != ours["identity"] or known["storage"] != ours["storage"]:
+        raise StudyError(
+            f"{folder}: holds another study, which differs in {differences(ours, known)}; continue it with what it "
+            "was begun with, or name a new folder"
+        )
+
+
+def trial_context(space: SpaceSpec, data: DataRef, label_images: int) -> dict[str, Any]:
+    """Return what the result of a trial depends on besides its configuration, as `digest_of` takes it."""
+    protocol, halving = space.protocol, space.halving
+    return {
+        "data": list(data.digests),
+        "label_images": label_images,
+        "seeds": list(protocol.seeds),
+        "spike_seed": protocol.spike_seed,
+        "hardware": protocol.hardware,
+        "halving": None if halving is None else halving.model_dump(mode="json"),
+    }
 
 
 def storage_url(folder: Path, manifest: Mapping[str, Any]) -> str:
@@ -298,6 +324,6 @@ def trial_row(trial: optuna.trial.FrozenTrial) -> TrialRow:
 
 
 __all__ = [
-    "DATABASE", "STUDY_FILE", "StudyRecord", "TrialRow", "deciding", "load_study", "make_manifest", "read_manifest",
-    "reference_memory_bits", "storage_url", "trial_row", "write_manifest", "write_text",
+    "DATABASE", "STUDY_FILE", "StudyRecord", "TrialRow", "check_continues", "load_study", "make_manifest",
+    "read_manifest", "storage_url", "trial_context", "trial_row", "write_manifest", "write_text",
 ]  # fmt: skip

@@ -23,10 +23,12 @@ from tinysnn_hw.learning import Model
 from tinysnn_hw.quantize import quantize
 from tinysnn_hw.records import Activity, Result
 from tinysnn_hw.spec import NetworkSpec
+from tinysnn_hw.spec.hardware import HardwareSpec
 from tinysnn_hw.spec.space import OBJECTIVES, HalvingSpec
 
 _KEPT_MODELS = 12
 """Float64 networks a worker keeps, from which it quantizes after training."""
+Hardware = str | HardwareSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Batch:
     label_images : int
     seeds : tuple of int
     spike_seed : int
-    hardware : str
+    hardware : str or HardwareSpec
     objectives : tuple of str
     halving : HalvingSpec or None
     backend : {"auto", "cpu", "cuda"}
@@ -100,7 +102,7 @@ class Batch:
     label_images: int
     seeds: tuple[int, ...]
     spike_seed: int
-    hardware: str
+    hardware: Hardware
     objectives: tuple[str, ...]
     halving: HalvingSpec | None
     backend: str = "cpu"
@@ -331,7 +333,7 @@ def _quantized(model: Model, network: NetworkSpec) -> Model:
 
 
 def _summary(
-    candidate: Candidate, models: Sequence[Model], results: Sequence[Result], label: int, hardware: str
+    candidate: Candidate, models: Sequence[Model], results: Sequence[Result], label: int, hardware: Hardware
 ) -> dict[str, Any]:
     n = len(results)
     network, is_float = candidate.network, candidate.scheme == "float"
@@ -368,7 +370,7 @@ def _summary(
 
 
 def _training_energy(
-    network: NetworkSpec, activity: Activity, hardware: str, is_float: bool
+    network: NetworkSpec, activity: Activity, hardware: Hardware, is_float: bool
 ) -> tuple[float | None, str]:
     """Return the energy of one training image, or why it is unknown: some chips state none for learning."""
     try:
