@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from tinysnn_hw.data import spike_kernels
 from tinysnn_hw.data.raster import Raster, first_bad_row
 from tinysnn_hw.data.spike_kernels import GAIN_BITS, INTERVAL_MAX, QUANTILE_BITS
 from tinysnn_hw.errors import DataError
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.spec.network import EncodingSpec
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.random import chain, start
 
 TIME_BITS = 16

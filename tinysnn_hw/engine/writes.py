@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine import params as P
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift
 
 __all__ = [

@@ -8,10 +8,10 @@ import operator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from tinysnn_hw.errors import QuantizeError, SpecError
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.words import add, as_word, either
 

@@ -28,9 +28,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.noise import BLOCK, fill_noise
 from tinysnn_hw.fixed.scalar import NEAREST, NEAREST_AWAY, NEAREST_EVEN, STOCHASTIC, TO_ZERO
 from tinysnn_hw.fixed.words import as_real, logical_right

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.format import Format
 from tinysnn_hw.fixed.modes import Overflow, Rounding, rounding_bias
 from tinysnn_hw.fixed.noise import BLOCK, fill_noise

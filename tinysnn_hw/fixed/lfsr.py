@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.fixed.checks import checked_int
+from tinysnn_hw.fixed.compiled import njit
 
 __all__ = ["LFSR", "MAXIMAL_TAPS", "fibonacci_next", "galois_next", "lfsr_word"]
 

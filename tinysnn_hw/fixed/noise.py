@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.random import FACTOR_1, FACTOR_2
 from tinysnn_hw.fixed.words import add, both, differing, either, logical_right, multiply
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.fixed.checks import checked_int
+from tinysnn_hw.fixed.compiled import njit
 
 __all__ = ["Purpose", "chain", "draw3", "draw_array", "mix32", "prefix2", "start"]
 

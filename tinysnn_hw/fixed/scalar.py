@@ -8,8 +8,8 @@ objects, so that CPU and CUDA kernels compile the same lines. Modes are numbers 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.modes import Overflow, Rounding
 
 __all__ = ["cut", "fit", "overflow_side", "round_shift"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
@@ -40,6 +40,7 @@ from tinysnn_hw.engine.cpu.leak import leak_scalars
 from tinysnn_hw.engine.cpu.plan import NOISE_THRESHOLDS, LanePlan
 from tinysnn_hw.engine.cpu.storage import aligned_zeros, padded
 from tinysnn_hw.engine.params import Params
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.fixed.words import left, logical_right

@@ -9,7 +9,6 @@ in 64 bits, as `prove` has them.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.fast import (
@@ -40,6 +39,7 @@ from tinysnn_hw.engine.cpu.pairwise_learning import (
 )
 from tinysnn_hw.engine.cpu.storage import aligned_zeros, padded
 from tinysnn_hw.engine.writes import note
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift

@@ -10,7 +10,6 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.float64_bounds import above, advance_bounds, below, inhibit_bounds, sum_bounds
@@ -30,6 +29,7 @@ from tinysnn_hw.engine.cpu.float64_learning import (
 )
 from tinysnn_hw.engine.cpu.float64_storage import STEPS
 from tinysnn_hw.engine.schedule import eta_pre_values, eta_values, full_counts, inhibition_values
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 if TYPE_CHECKING:

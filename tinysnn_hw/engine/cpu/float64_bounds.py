@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from tinysnn_hw.engine.cpu.lanes import I32, I64, counted_loop, when
+from tinysnn_hw.fixed.compiled import njit
 
 COUNT = 16
 """Neurons per vector, 64 bytes; LLVM splits vectors where registers are narrower.  Arrays are padded to a multiple."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine.cpu.float64_bounds import COUNT, above, below, largest_margin, with_margin
+from tinysnn_hw.fixed.compiled import njit
 
 
 @njit(cache=True)

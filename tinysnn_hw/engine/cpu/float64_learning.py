@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.float64_bounds import COLUMNS, above, depress_row, sum_columns
 from tinysnn_hw.engine.cpu.float64_exact import leak
 from tinysnn_hw.engine.cpu.storage import aligned_zeros
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.kernels import round_real
 from tinysnn_hw.fixed.random import Purpose, chain, start
 

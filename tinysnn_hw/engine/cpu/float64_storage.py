@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine.cpu.float64_bounds import BLOCK, COUNT, above
 from tinysnn_hw.engine.cpu.float64_learning import Columns, make_columns
 from tinysnn_hw.engine.cpu.storage import aligned_zeros
+from tinysnn_hw.fixed.compiled import njit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

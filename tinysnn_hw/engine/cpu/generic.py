@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine import writes
@@ -19,6 +18,7 @@ from tinysnn_hw.engine.cpu.generic_learning import (
     spike_theta,
 )
 from tinysnn_hw.engine.writes import note
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 _ROUND_V_MEM = np.uint32(Purpose.ROUND_V_MEM)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine import writes
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 _ROUND_WEIGHT = np.uint32(Purpose.ROUND_WEIGHT)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numba import njit
+from tinysnn_hw.fixed.compiled import njit
 
 _WITHOUT_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inner = njit(cache=True, **_WITHOUT_WRAPPERS)

@@ -11,10 +11,10 @@ accumulator was suspicious.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.lanes import I64, Lanes
+from tinysnn_hw.fixed.compiled import njit
 
 LEAK_SCALARS = (
     "leak", "leak_shift", "leak_mul", "leak_sub", "acc_max", "v_shift", "v_top", "bias0", "bias1", "bias2",

@@ -7,11 +7,11 @@ neurons that have fired lately, and potentiation the inputs that have spiked in 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.fast_learning import add_events, decay, decay_drawn, normalize_row, saturate_trace
 from tinysnn_hw.engine.writes import note, raise_x_post
+from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.fixed.scalar import fit, overflow_side, round_shift

@@ -17,6 +17,7 @@ from tinysnn_hw.data.spike_kernels import (
     QUANTILE_BITS,
     TIME_BITS,
 )
+from tinysnn_hw.fixed.compiled import keep
 from tinysnn_hw.fixed.random import chain, start
 
 POISSON, REGULAR, POOLED = range(3)
@@ -60,6 +61,7 @@ def _make(fill, regular, row, p, mean, key, end_time, quantile, filled, offsets,
             time += (mean * quantile[word >> PICK_BITS]) >> QUANTILE_BITS
 
 
+@keep
 @cuda.jit(cache=True)
 def renewal(
     fill, images, order, interval, quantile, gain, seeds, purpose, first, regular, filled, offsets, inputs,
@@ -129,6 +131,7 @@ def renewal(
         cuda.syncthreads()
 
 
+@keep
 @cuda.jit(cache=True)
 def pooled(
     fill, images, order, interval, quantile, gain, seeds, purpose, first, below, filled, offsets, inputs,
@@ -174,6 +177,7 @@ def pooled(
         _put(fill, row, time >> POOL_BITS, low, filled, offsets, inputs)
 
 
+@keep
 @cuda.jit(cache=True)
 def place_events(filled, offsets, totals, largest):
     """Turn the counts of each image into positions from 0; note its events and its fullest step.
@@ -195,6 +199,7 @@ def place_events(filled, offsets, totals, largest):
     largest[row] = most
 
 
+@keep
 @cuda.jit(cache=True)
 def shift_offsets(offsets, begins):
     """Add to the positions of each image where it begins.  A block per image."""
@@ -203,6 +208,7 @@ def shift_offsets(offsets, begins):
         offsets[row, step] += begins[row]
 
 
+@keep
 @cuda.jit(cache=True)
 def copy_shifted(source, target, at, shift):
     """Copy an array to the place ``at`` of another, with ``shift`` added to each element."""

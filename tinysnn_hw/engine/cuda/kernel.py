@@ -34,6 +34,7 @@ from tinysnn_hw.engine.cuda.plasticity import (
     raise_threshold,
     read_counts,
 )
+from tinysnn_hw.fixed.compiled import keep
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 # Without the limit a block of `train` would have a multiprocessor to itself.
@@ -217,6 +218,7 @@ def _run(
     flush_counts(network, True, stats, activity, all_stats, all_activity)
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def train(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, theta, v_th, counts, stats, activity,
@@ -253,6 +255,7 @@ def train(
     )  # fmt: skip
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def infer(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, theta, v_th, counts, stats, activity,
@@ -265,6 +268,7 @@ def infer(
     )  # fmt: skip
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def observe(
     learn, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, theta, v_th, counts, stats,

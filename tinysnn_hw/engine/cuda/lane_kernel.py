@@ -42,6 +42,7 @@ from tinysnn_hw.engine.cuda.lane_learning import (
 )
 from tinysnn_hw.engine.cuda.plasticity import forget_thresholds, raise_threshold
 from tinysnn_hw.engine.cuda.words import part_of, place_of, right
+from tinysnn_hw.fixed.compiled import keep
 from tinysnn_hw.fixed.random import Purpose, chain, start
 
 STAGED = 512
@@ -282,6 +283,7 @@ def _run(
     B.flush_counts(network, thread == 0, stats, activity, all_stats, all_activity)
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def train_bytes(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
@@ -299,6 +301,7 @@ def train_bytes(
     )  # fmt: skip
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def infer_bytes(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
@@ -311,6 +314,7 @@ def infer_bytes(
     )  # fmt: skip
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def train_halves(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
@@ -323,6 +327,7 @@ def train_halves(
     )  # fmt: skip
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def infer_halves(
     table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th, counts, stats,
@@ -335,6 +340,7 @@ def infer_halves(
     )  # fmt: skip
 
 
+@keep
 @cuda.jit(**_OPTIONS)
 def observe(
     halves, learn, table, phase, n_images, schedule, x_scale, offsets, inputs, weight, words, theta, v_th,
