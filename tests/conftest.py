@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import sys
@@ -15,18 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def _kernel_cache() -> str:
-    """Return a cache folder of its own for this state of the sources.
-
-    Numba notices an edited kernel, but not an edited function that a kernel in another file has inlined.
-    """
-    sources = hashlib.sha256()
-    for path in sorted((ROOT / "tinysnn_hw").rglob("*.py")):
-        sources.update(path.read_bytes())
-    return str(ROOT / ".numba_cache" / sources.hexdigest()[:16])
-
-
-os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache"))
 
 # Kernels compile on first use, so no example has a deadline. Another profile: --hypothesis-profile=nightly
 hypothesis.settings.register_profile("dev", max_examples=50, derandomize=True, deadline=None)
