@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_text
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
     from tinysnn_hw.records import Activity
     from tinysnn_hw.spec import NetworkSpec
 
-_COST = "Cost"
-
-
-def _flag(metavar: str, text: str) -> object:
-    return typer.Option(metavar=metavar, help=text, rich_help_panel=_COST)
+_flag = partial(options.flag, "Cost")
 
 
 @reporting_errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +17,7 @@ from tinysnn_hw.cli.output import INTERRUPTED, note, reporting_errors, show, sho
 if TYPE_CHECKING:
     from tinysnn_hw.explore import Standing
 
-_SEARCH = "Search"
-
-
-def _flag(metavar: str, text: str) -> object:
-    return typer.Option(metavar=metavar, help=text, rich_help_panel=_SEARCH)
+_flag = partial(options.flag, "Search")
 
 
 @reporting_errors
@@ -48,7 +45,7 @@ def explore(
     backend: options.Backend = "auto",
     trials: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Trials, instead of the space's.", rich_help_panel=_SEARCH),
+        _flag("N", "Trials, instead of the space's.", min=1),
     ] = None,
     json: options.Json = False,
 ) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tinysnn_hw.quantize import Sensitivity
 
 NETWORK_FILE, REPORT_FILE, POINTS = "network.toml", "report.json", "points"
-_SEARCH = "Search"
+_flag = partial(options.flag, "Search")
 
 
 @reporting_errors
@@ -39,81 +39,54 @@ def quantize(
     network: options.Network = "tinysnn-wta",
     max_drop: Annotated[
         float,
-        typer.Option(
-            metavar="POINTS", min=0.0, help="Loss against float64 that is allowed.", rich_help_panel=_SEARCH
-        ),
+        _flag("POINTS", "Loss against float64 that is allowed.", min=0.0),
     ] = 0.5,
     scheme: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="in_place: trained at these formats; shadow: real masters learn; ptq: after training.",
-            rich_help_panel=_SEARCH,
-        ),
+        _flag("NAME", "in_place: trained at these formats; shadow: real masters learn; ptq: after training."),
     ] = "in_place",
     registers: Annotated[
         str | None,
-        typer.Option(
-            metavar="A,B,...",
-            help="Registers to narrow; absent: all that the scheme can choose, or with --bits none.",
-            rich_help_panel=_SEARCH,
-        ),
+        _flag("A,B,...", "Registers to narrow; absent: all that the scheme can choose, or with --bits none."),
     ] = None,
     bits: Annotated[
         str | None,
-        typer.Option(
-            metavar="A=N,...",
-            help="Bits in all of registers (or of preset qW or qWN), whose split at the binary point is searched; only "
+        _flag(
+            "A=N,...",
+            "Bits in all of registers (or of preset qW or qWN), whose split at the binary point is searched; only "
             "the --registers are then narrowed.",
-            rich_help_panel=_SEARCH,
         ),
     ] = None,
     widths: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=1, help="Widths tried per register, one bit apart.", rich_help_panel=_SEARCH
-        ),
+        _flag("N", "Widths tried per register, one bit apart.", min=1),
     ] = 10,
     holdout: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Last training images that decide; absent: one in six.",
-            rich_help_panel=_SEARCH,
-        ),
+        _flag("N", "Last training images that decide; absent: one in six.", min=1),
     ] = None,
     seeds: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Runs per choice, averaged.", rich_help_panel=_SEARCH),
+        _flag("N", "Runs per choice, averaged.", min=1),
     ] = 1,
     head_room: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=16,
-            help="Integer bits beyond those the values seen need.",
-            rich_help_panel=_SEARCH,
-        ),
+        _flag("N", "Integer bits beyond those the values seen need.", min=0, max=16),
     ] = 0,
     table: Annotated[
         bool,
-        typer.Option("--table/--no-table", help="Also measure each register alone.", rich_help_panel=_SEARCH),
+        _flag(None, "Also measure each register alone.", "--table/--no-table"),
     ] = True,
     search: Annotated[
         bool,
-        typer.Option(
-            "--search/--no-search", help="Search; without: the table alone.", rich_help_panel=_SEARCH
-        ),
+        _flag(None, "Search; without: the table alone.", "--search/--no-search"),
     ] = True,
     test: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
+        _flag(
+            "N",
+            "Last, train with all training images and so many seeds, and test on the test images; absent: do not.",
             min=1,
-            help="Last, train with all training images and so many seeds, and test on the test images; absent: do not.",
-            rich_help_panel=_SEARCH,
         ),
     ] = None,
     data: options.Data = "digits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from tinysnn_hw.cli import options
 from tinysnn_hw.cli.output import NEGATIVE, note, progress_bars, reporting_errors, show, show_json
 from tinysnn_hw.errors import SpecError
 
-_CHOICE = "Choice"
+_flag = partial(options.flag, "Choice")
 _BYTES = {"bit": 0.125, "b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 1024.0, "mib": 1024.0**2}
 _JOULES = {"j": 1.0, "mj": 1e-3, "uj": 1e-6, "µj": 1e-6, "nj": 1e-9, "pj": 1e-12}
 
@@ -24,33 +25,22 @@ def select(
     folder: Study,
     mu: Annotated[
         float,
-        typer.Option(
-            metavar="NUMBER",
-            help="Points of accuracy that the memory of the FP32 network is worth (Eq. 3); 0: accuracy alone.",
-            rich_help_panel=_CHOICE,
+        _flag(
+            "NUMBER",
+            "Points of accuracy that the memory of the FP32 network is worth (Eq. 3); 0: accuracy alone.",
         ),
     ] = 5.0,
     max_memory: Annotated[
         str | None,
-        typer.Option(
-            metavar="SIZE", help="Largest memory in inference, such as 200KB.", rich_help_panel=_CHOICE
-        ),
+        _flag("SIZE", "Largest memory in inference, such as 200KB."),
     ] = None,
     min_accuracy: Annotated[
         float | None,
-        typer.Option(
-            metavar="PERCENT",
-            min=0,
-            max=100,
-            help="Lowest accuracy, on held-out images.",
-            rich_help_panel=_CHOICE,
-        ),
+        _flag("PERCENT", "Lowest accuracy, on held-out images.", min=0, max=100),
     ] = None,
     max_energy: Annotated[
         str | None,
-        typer.Option(
-            metavar="ENERGY", help="Largest energy of an image, such as 2uJ.", rich_help_panel=_CHOICE
-        ),
+        _flag("ENERGY", "Largest energy of an image, such as 2uJ."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -35,11 +35,11 @@ def validate(
     backend: options.Backend = "auto",
     max_drop: Annotated[
         float,
-        typer.Option(
-            metavar="POINTS",
+        options.flag(
+            "Run",
+            "POINTS",
+            "Largest loss of accuracy against float64 that still counts as good; more exits with 1.",
             min=0.0,
-            help="Largest loss of accuracy against float64 that still counts as good; more exits with 1.",
-            rich_help_panel="Run",
         ),
     ] = 2.0,
     json: options.Json = False,
