@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tinysnn_hw.cost.measure.rapl import read_integer
 from tinysnn_hw.cost.measure.sampling import Clock, Sampler
 from tinysnn_hw.cost.measure.source import Reading
+from tinysnn_hw.cost.measure.sysfs import read_integer, read_text
 from tinysnn_hw.errors import PowerSourceError
 
 SYSFS = Path("/sys")
@@ -49,10 +49,10 @@ def find_rails(root: Path) -> list[Rail]:
 
 def _hwmon_rails(root: Path) -> Iterator[Rail]:
     for folder in sorted((root / "class" / "hwmon").glob("hwmon*")):
-        if _text(folder / "name") != "ina3221":
+        if read_text(folder / "name") != "ina3221":
             continue
         for number in (1, 2, 3):
-            label, power = _text(folder / f"in{number}_label"), folder / f"power{number}_input"
+            label, power = read_text(folder / f"in{number}_label"), folder / f"power{number}_input"
             volts, amperes = folder / f"in{number}_input", folder / f"curr{number}_input"
             if label in ("", "NC") or not (power.exists() or amperes.exists()):
                 continue
@@ -62,16 +62,9 @@ def _hwmon_rails(root: Path) -> Iterator[Rail]:
 def _iio_rails(root: Path) -> Iterator[Rail]:
     for folder in sorted((root / "bus" / "i2c" / "drivers" / "ina3221x").glob("*/iio:device*")):
         for number in (0, 1, 2):
-            label, power = _text(folder / f"rail_name_{number}"), folder / f"in_power{number}_input"
+            label, power = read_text(folder / f"rail_name_{number}"), folder / f"in_power{number}_input"
             if label not in ("", "NC") and power.exists():
                 yield Rail(label, str(folder), _scaled(power, 1e-3))
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _scaled(file: Path, factor: float) -> Callable[[], float]:
@@ -164,13 +157,7 @@ class Ina3221Source:
             raise PowerSourceError(
                 f"ina3221: {self.scope} shows no power over {trace.time_s:.3g} s; is the rail in use?"
             )
-        return Reading(
-            time_s=trace.time_s,
-            energy_j=energy,
-            check_j=None,
-            n_samples=len(trace.values),
-            largest_gap_s=trace.largest_gap_s,
-        )
+        return trace.reading(energy)
 
     def _power_w(self) -> float:
         return sum(rail.read_w() for rail in self._chosen)

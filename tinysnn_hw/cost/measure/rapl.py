@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinysnn_hw.cost.measure.sampling import Clock, Sampler
 from tinysnn_hw.cost.measure.source import Reading
+from tinysnn_hw.cost.measure.sysfs import read_integer, read_text
 from tinysnn_hw.errors import PowerSourceError
 
 POWERCAP = Path("/sys/class/powercap")
@@ -50,27 +51,6 @@ class WrappingCounter:
         self.last_uj = now
 
 
-def read_integer(file: Path) -> int:
-    """Return the integer a file of sysfs holds.
-
-    Raises
-    ------
-    PowerSourceError
-        It cannot be read, or holds something else.
-    """
-    try:
-        return int(file.read_text(encoding="ascii"))
-    except PermissionError as error:
-        raise PowerSourceError(
-            f"{file}: not readable for this user (kernels since 2020 keep it to root, CVE-2020-8694); run as root, or "
-            f"allow it once: chmod a+r {file}"
-        ) from error
-    except OSError as error:
-        raise PowerSourceError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise PowerSourceError(f"{file}: holds no integer ({error})") from error
-
-
 def find_zones(root: Path) -> list[WrappingCounter]:
     """Return the zones that together cover packages and memory, none of them twice.
 
@@ -89,12 +69,12 @@ def find_zones(root: Path) -> list[WrappingCounter]:
     packages = sorted(root.glob("intel-rapl:[0-9]*")) or sorted(root.glob("intel-rapl-mmio:[0-9]*"))
     zones = []
     for folder in packages:
-        label = _label(folder)
+        label = read_text(folder / "name")
         if label.startswith("package") or label == "dram":
             place = (
                 label
                 if label.startswith("package")
-                else f"{label} of {_label(Path(str(folder).rpartition(':')[0]))}"
+                else f"{label} of {read_text(Path(str(folder).rpartition(':')[0]) / 'name')}"
             )
             zones.append(WrappingCounter(folder, place, read_integer(folder / "max_energy_range_uj")))
     if not zones:
@@ -102,13 +82,6 @@ def find_zones(root: Path) -> list[WrappingCounter]:
             f"{root}: no RAPL package found; the processor or a virtual machine does not offer it"
         )
     return zones
-
-
-def _label(folder: Path) -> str:
-    try:
-        return (folder / "name").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 @dataclass(slots=True)
@@ -161,13 +134,7 @@ class RaplSource:
             raise PowerSourceError(
                 f"rapl: the counters did not move in {trace.time_s:.3g} s; this machine shows RAPL without counting"
             )
-        return Reading(
-            time_s=trace.time_s,
-            energy_j=energy,
-            check_j=None,
-            n_samples=len(trace.values),
-            largest_gap_s=trace.largest_gap_s,
-        )
+        return trace.reading(energy)
 
     def _total(self) -> float:
         for zone in self._zones:
@@ -175,4 +142,4 @@ class RaplSource:
         return sum(zone.total_uj for zone in self._zones) * JOULES_PER_COUNT
 
 
-__all__ = ["POWERCAP", "RaplSource", "WrappingCounter", "find_zones", "read_integer"]
+__all__ = ["POWERCAP", "RaplSource", "WrappingCounter", "find_zones"]

@@ -10,6 +10,8 @@ from itertools import pairwise
 
 from scipy.integrate import trapezoid
 
+from tinysnn_hw.cost.measure.source import Reading
+
 Clock = Callable[[], float]
 
 
@@ -33,6 +35,16 @@ class Trace:
     def integral(self) -> float:
         """Return the integral over the window by the trapezoidal rule."""
         return float(trapezoid(self.values, self.times_s))
+
+    def reading(self, energy_j: float) -> Reading:
+        """Return the window with the energy that a source, which has nothing to check it by, found in it."""
+        return Reading(
+            time_s=self.time_s,
+            energy_j=energy_j,
+            check_j=None,
+            n_samples=len(self.values),
+            largest_gap_s=self.largest_gap_s,
+        )
 
 
 def largest_gap(times_s: Sequence[float]) -> float:
