@@ -15,6 +15,7 @@ import pytest
 from tinysnn_hw.data import make_spike_dataset
 from tinysnn_hw.data.encode import encode, encoding_tables
 from tinysnn_hw.engine import lower, run
+from tinysnn_hw.engine.oracle import Oracle
 from tinysnn_hw.errors import DataError, SpecError
 from tinysnn_hw.learning import Trace, present, trace, train, write_trace
 from tinysnn_hw.spec import load_network, network_from_dict
@@ -60,7 +61,7 @@ def test_fields_of_a_trace(recorded, model, digits, network):
     n_steps, neurons = network.encoding.n_steps, 16
     assert recorded.images.tolist() == IMAGES and recorded.split == "test"
     assert recorded.labels.tolist() == digits.test_labels[IMAGES].tolist()
-    assert set(recorded.registers) == {"v_mem", "refractory_count"}
+    assert set(recorded.registers) == {"v_mem", "refractory_count"} and recorded.inhibitory_winner is None
     for array in recorded.registers.values():
         assert array.shape == (3, n_steps, neurons)
     assert recorded.winner.shape == (3, n_steps)
@@ -96,6 +97,63 @@ def test_a_trace_can_be_followed_by_hand(digits):
             assert winner == recorded.winner[place, t]
             assert v.tolist() == recorded.registers["v_mem"][place, t].tolist()
             assert held.tolist() == recorded.registers["refractory_count"][place, t].tolist()
+
+
+LAYER = ("v_inh", "inhibitory_count")
+
+
+@pytest.fixture(scope="module", params=["baseline", "sl-stdp"])
+def layered(request, digits):
+    """A trained network with an inhibitory layer whose every cut draws random bits, and its trace."""
+    network = load_network(
+        request.param, recipe="digits", neurons=16, epochs=1, rounding="stochastic",
+        settings={"inhibitory.refractory": 3},
+    )  # fmt: skip
+    model = train(network, digits.limit(100), seed=3, threads=1)
+    return model, trace(model, digits, IMAGES)
+
+
+def test_an_inhibitory_layer_is_traced_as_the_oracle_has_it(layered, digits):
+    model, recorded = layered
+    oracle = Oracle(model.network, model.seed)
+    oracle.weight, oracle.v_th = model.weight.tolist(), model.v_th.tolist()
+    for place, image in enumerate(IMAGES):
+        events = [[] for _ in range(model.network.encoding.n_steps)]
+        for step, pixel in recorded.inputs[place].tolist():
+            events[step].append(pixel)
+        expected = oracle.present(events, phase="test", presentation=image)
+        for name in ("v_mem", "refractory_count", *LAYER):
+            assert recorded.registers[name][place].tolist() == getattr(expected, name)
+        assert recorded.winner[place].tolist() == expected.winner
+        assert recorded.inhibitory_winner[place].tolist() == expected.inhibitory_winner
+    assert (recorded.inhibitory_winner >= 0).any() and recorded.registers["v_inh"].any()
+    assert recorded.registers["inhibitory_count"].max() == 3
+    assert list(recorded.registers) == ["v_mem", "refractory_count", *LAYER]
+    assert recorded.formats["v_inh"] == model.network.formats.v_inh.format
+
+
+def test_files_have_the_inhibitory_layer(layered, tmp_path):
+    _, recorded = layered
+    with np.load(write_trace(recorded, tmp_path / "t.npz"), allow_pickle=False) as archive:
+        for name in LAYER:
+            assert archive[name].tolist() == recorded.registers[name].tolist()
+        assert archive["inhibitory_winner"].tolist() == recorded.inhibitory_winner.tolist()
+    with write_trace(recorded, tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header[3:] == [
+        "v_mem_raw", "refractory_count_raw", "v_inh_raw", "inhibitory_count_raw", "fired", "inhibitory_fired",
+    ]  # fmt: skip
+    cube = np.array(rows, np.int64).reshape(*recorded.registers["v_inh"].shape, len(header))
+    for column, name in enumerate(recorded.registers, 3):
+        assert cube[..., column].tolist() == recorded.registers[name].tolist()
+    for column, winner in ((7, recorded.winner), (8, recorded.inhibitory_winner)):
+        assert (cube[..., column] == (winner[..., None] == np.arange(16))).all()
+    text = write_trace(recorded, tmp_path / "t.hex").read_text(encoding="ascii")
+    for name in LAYER:
+        fmt = recorded.formats[name]
+        words = np.array(readmemh(text.partition(f"// {name} ")[2].partition("\n")[2].partition("//")[0]))
+        signed = np.where(words > fmt.raw_max, words - (1 << fmt.width), words)
+        assert signed.tolist() == recorded.registers[name].ravel().tolist()
 
 
 def test_one_image_by_its_number(model, digits, recorded):

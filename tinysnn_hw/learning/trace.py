@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tinysnn_hw.engine import NetworkState
 
 TRACE_FORMATS = (".npz", ".csv", ".hex")
-_INFERENCE_REGISTERS = ("v_mem", "refractory_count")
+_REGISTERS = ("v_mem", "refractory_count", "v_inh", "inhibitory_count")
+"""Registers of inference; the last two are those of an inhibitory layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,12 @@ class Trace:
     split : {"test", "train"}
     labels : int64[n_images]
     registers : dict of str to int64[n_images, n_steps, n_neurons]
-        Raw ``v_mem`` and ``refractory_count`` at the end of each step.
+        Raw ``v_mem`` and ``refractory_count`` at the end of each step; with an inhibitory layer ``v_inh`` and
+        ``inhibitory_count`` too.
     winner : int64[n_images, n_steps]
         Neuron that fired, -1 for none.
+    inhibitory_winner : int64[n_images, n_steps] or None
+        Inhibitory neuron that fired, -1 for none; None without an inhibitory layer.
     inputs : list of arrays
         Per image the events as rows ``(step, input)``, int64[n_events, 2].
     weight, v_th : arrays
@@ -58,6 +62,7 @@ class Trace:
     labels: npt.NDArray[np.int64]
     registers: dict[str, npt.NDArray[np.int64]]
     winner: npt.NDArray[np.int64]
+    inhibitory_winner: npt.NDArray[np.int64] | None
     inputs: list[npt.NDArray[np.int64]]
     weight: npt.NDArray[np.int64]
     v_th: npt.NDArray[np.int64]
@@ -112,7 +117,9 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
     tables = None if isinstance(data, SpikeDataset) else model.tables
     stream = Stream(data, model.network, tables, model.spike_seed, phase, available)
     lowered = lower(model.network)
-    records: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in (*_INFERENCE_REGISTERS, "winner")}
+    registers = [name for name in _REGISTERS if name in lowered.formats]
+    winners = ["winner"] if model.network.inhibitory is None else ["winner", "inhibitory_winner"]
+    records: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in (*registers, *winners)}
     inputs = []
     state = cast("NetworkState", model.state)
     for index in chosen.tolist():
@@ -129,12 +136,13 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
         images=chosen,
         split=split,
         labels=labels[chosen],
-        registers={name: np.stack(records[name]) for name in _INFERENCE_REGISTERS},
+        registers={name: np.stack(records[name]) for name in registers},
         winner=np.stack(records["winner"]),
+        inhibitory_winner=np.stack(records["inhibitory_winner"]) if "inhibitory_winner" in records else None,
         inputs=inputs,
         weight=model.weight.astype(np.int64),
         v_th=model.v_th.astype(np.int64),
-        formats={name: lowered.formats[name] for name in ("weight", "v_th", *_INFERENCE_REGISTERS)},
+        formats={name: lowered.formats[name] for name in ("weight", "v_th", *registers)},
         meta={
             "numeric_version": NUMERIC_VERSION,
             "config": model.config(),
@@ -153,10 +161,10 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
 def write_trace(recorded: Trace, path: str | os.PathLike[str]) -> Path:
     """Write a trace as ``.npz``, ``.csv`` or ``.hex``; the file appears only when it is complete.
 
-    ``.npz``: one array per register; ``events`` as rows (place in ``images``, step, input); ``weight`` and ``v_th``
-    as frozen; ``meta`` (JSON): configuration, formats, and under ``traced`` the data, split and phase.  The
-    presentation number of docs/numerics.md, section 2, is the image index.
-    ``.csv``: one row per image, step and neuron.
+    ``.npz``: one array per register and the winners; ``events`` as rows (place in ``images``, step, input);
+    ``weight`` and ``v_th`` as frozen; ``meta`` (JSON): configuration, formats, and under ``traced`` the data, split and
+    phase.  The presentation number of docs/numerics.md, section 2, is the image index.
+    ``.csv``: one row per image, step and neuron; an inhibitory neuron has the number of the neuron that excites it.
     ``.hex``: text sections headed by ``// name format shape``, one two's-complement word of
     ``ceil(width / 4)`` digits per line, as ``$readmemh`` reads it.
 
@@ -193,6 +201,8 @@ def _write_npz(recorded: Trace, path: Path) -> None:
         "winner": recorded.winner,
         "weight": recorded.weight,
     }
+    if recorded.inhibitory_winner is not None:
+        arrays["inhibitory_winner"] = recorded.inhibitory_winner
     arrays |= {"v_th": recorded.v_th, "images": recorded.images, "labels": recorded.labels}
     events = [np.insert(rows, 0, place, axis=1) for place, rows in enumerate(recorded.inputs)]
     arrays["events"] = np.concatenate(events)
@@ -206,16 +216,23 @@ def _write_csv(recorded: Trace, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = list(recorded.registers)
-        writer.writerow(["image", "step", "neuron", *(f"{name}_raw" for name in names), "fired"])
+        fired = {"fired": recorded.winner}
+        if recorded.inhibitory_winner is not None:
+            fired["inhibitory_fired"] = recorded.inhibitory_winner
+        writer.writerow(["image", "step", "neuron", *(f"{name}_raw" for name in names), *fired])
         for place, image in enumerate(recorded.images.tolist()):
             columns = [recorded.registers[name][place] for name in names]
             n_steps, n_neurons = columns[0].shape
             for t in range(n_steps):
-                winner = int(recorded.winner[place, t])
+                winners = [int(winner[place, t]) for winner in fired.values()]
                 writer.writerows(
-                    [image, t, j, *(int(column[t, j]) for column in columns), int(j == winner)]
+                    [
+                        image, t, j,
+                        *(int(column[t, j]) for column in columns),
+                        *(int(j == winner) for winner in winners),
+                    ]
                     for j in range(n_neurons)
-                )
+                )  # fmt: skip
 
 
 def _write_hex(recorded: Trace, path: Path) -> None:
