@@ -2,140 +2,36 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinysnn_hw.data import Raster, load_dataset
-from tinysnn_hw.data.encode import encode, encoding_tables
+from tests.engine.fast_runs import (
+    PHASES,
+    PLANS,
+    ROUNDINGS,
+    SATURATED,
+    SEED,
+    bits_of,
+    compared,
+    compared_network,
+    differing,
+    pinned,
+    rasters_from,
+    rasters_of,
+)
+from tinysnn_hw.data import load_dataset
 from tinysnn_hw.engine import (
-    Lowered,
-    NetworkState,
-    RunResult,
-    choose_plan,
-    initial_float_state,
     initial_state,
     lower,
-    merge_stats,
     open_session,
     run,
 )
 from tinysnn_hw.engine.cpu import storage
-from tinysnn_hw.engine.params import ACTIVITY
 from tinysnn_hw.errors import FixedPointOverflowError, SpecError
-from tinysnn_hw.spec import NetworkSpec, load_network
+from tinysnn_hw.spec import load_network
 from tinysnn_hw.spec.describe import summarize_network
-
-SEED = 11
-ROUNDINGS = ["floor", "to_zero", "nearest", "nearest_away", "nearest_even", "stochastic"]
-PHASES = ("train", "label", "test")
-SATURATED = slice(2, 4)
-
-Bits = dict[str, np.ndarray]
-
-
-@cache
-def pictures(side: int, n: int) -> np.ndarray:
-    """Digits of 8 x 8, or enlarged to 28 x 28 with a dark border, uint8[n, side**2]."""
-    small = load_dataset("digits").train_images[:n].reshape(n, 8, 8)
-    if side == 8:
-        return small.reshape(n, -1)
-    large = np.zeros((n, 28, 28), np.uint8)
-    large[:, 2:26, 2:26] = np.kron(small, np.ones((3, 3), np.uint8))
-    return large.reshape(n, -1)
-
-
-def rasters_of(spec: NetworkSpec, n_train: int = 3, n_other: int = 3) -> dict[str, Raster]:
-    side = {784: 28, 64: 8}.get(spec.network.inputs)
-    rng = np.random.default_rng(0)
-    images = (
-        pictures(side, n_train + n_other)
-        if side
-        else rng.integers(0, 256, (n_train + n_other, spec.network.inputs), np.uint8)
-    )
-    return rasters_from(spec, images[:n_train], images[n_train:])
-
-
-def rasters_from(spec: NetworkSpec, train: np.ndarray, other: np.ndarray) -> dict[str, Raster]:
-    encoding, tables = spec.encoding, encoding_tables(spec.encoding)
-    spikes = dict.fromkeys(PHASES, encoding.inference_spikes) | {"train": encoding.train_spikes}
-    return {
-        phase: encode(
-            train if phase == "train" else other, tables, spikes=spikes[phase], phase=phase, seed=SEED
-        )
-        for phase in PHASES
-    }
-
-
-def bits_of(result: RunResult, state: NetworkState) -> Bits:
-    seen = {"counts": result.counts, "stats": result.stats, "activity": result.activity}
-    seen |= {"weight": state.weight, "theta": state.theta, "v_th": state.v_th}
-    return {name: np.array(value, np.int64) for name, value in seen.items()}
-
-
-def differing(a: Bits, b: Bits) -> list[str]:
-    assert set(a) == set(b)
-    return [name for name in a if a[name].shape != b[name].shape or (a[name] != b[name]).any()]
-
-
-def run_all(lowered: Lowered, rasters: dict[str, Raster], kernel: str) -> dict[str, Bits]:
-    """Train, label and test; return every bit of each phase."""
-    state, seen = initial_state(lowered, SEED), {}
-    for phase, raster in rasters.items():
-        total = raster.n_images if phase == "train" else None
-        result = run(lowered, state, raster, phase=phase, seed=SEED, n_presentations=total, kernel=kernel)
-        assert result.kernel.startswith(kernel)
-        seen[phase] = bits_of(result, state)
-    return seen
-
-
-def compared(
-    spec: NetworkSpec, plan: str | None, rasters: dict[str, Raster] | None = None
-) -> dict[str, Bits]:
-    """Run both kernels, assert that no bit differs and that something happened; return the bits."""
-    rasters = rasters_of(spec) if rasters is None else rasters
-    lowered = lower(spec)
-    for raster in rasters.values():
-        chosen = choose_plan(lowered, raster.max_events_per_step)
-        assert chosen is not None and plan in (None, chosen.name)
-    slow, fast = (run_all(lowered, rasters, kernel) for kernel in ("generic", "fast"))
-    for phase in rasters:
-        assert differing(slow[phase], fast[phase]) == [], phase
-        assert slow[phase]["activity"][1] > 0, f"no output spikes in {phase}"
-        assert (slow[phase]["counts"].sum(axis=0) > 0).any()
-    assert slow["train"]["activity"][2] > 0, "nothing was learned"
-    assert (slow["train"]["weight"] != initial_state(lowered, SEED).weight).any()
-    return slow
-
-
-# Words that put the first network into 32-bit lanes and the second into 16-bit ones, whatever is shipped.
-PINNED: dict[str, dict[str, Any]] = {
-    "tinysnn": {
-        "weight": "u0.8",
-        "v_mem": "s9.8",
-        "v_th": "s9.8",
-        "theta": "u8.16",
-        "neuron__v_th_cap": None,
-    },
-    "tinysnn-wta": {"weight": "u0.8", "v_mem": "s8.8", "v_th": "s8.8", "theta": "u8.16"},
-}
-PLANS = {"tinysnn": "fast w8 l32", "tinysnn-wta": "fast w8 l16"}
-
-
-def pinned(name: str, *, recipe: str | None = None, **changes: Any) -> NetworkSpec:
-    """Load a network with pinned words; a dotted key is written with two underscores for its dot."""
-    changes = PINNED[name] | changes
-    settings = {key.replace("__", "."): changes.pop(key) for key in list(changes) if "__" in key}
-    return load_network(name, recipe=recipe, settings=settings, **changes)
-
-
-def compared_network(name: str, plan: str, *, recipe: str | None = None, **changes: Any) -> dict[str, Bits]:
-    return compared(pinned(name, recipe=recipe, **changes), plan)
-
 
 # --- Whole runs at full size ---------------------------------------------------------------------------
 
@@ -439,243 +335,3 @@ def test_recording_changes_no_bit() -> None:
         assert bool(result.trace) is record
         seen.append(bits_of(result, state))
     assert differing(*seen) == []
-
-
-# --- How a run is divided ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kernel", ["generic", "fast"])
-@pytest.mark.parametrize("name", ["tinysnn", "tinysnn-wta"])
-def test_pieces_of_a_training_are_the_training(name: str, kernel: str) -> None:
-    spec = load_network(name, recipe="digits", settings={"formats.v_mem.rounding": "stochastic"})
-    lowered = lower(spec)
-    n = 8
-    raster = rasters_of(spec, n_train=n)["train"]
-    seen = []
-    for cuts in ([0, n], list(range(n + 1)), [0, 3, 4, n]):
-        one_session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
-        state, counts = initial_state(lowered, SEED), []
-        stats = {"runs": state.stats, "session": state.stats}
-        activity = np.zeros(len(ACTIVITY), np.int64)
-        for first, end in pairwise(cuts):
-            piece = raster.slice(slice(first, end))
-            arguments: dict[str, Any] = {
-                "phase": "train", "seed": SEED, "first": first, "n_presentations": n,
-            }  # fmt: skip
-            result = run(lowered, state, piece, kernel=kernel, **arguments)
-            again = one_session.run(piece, **arguments)
-            assert result.counts.tolist() == again.counts.tolist()
-            counts.append(result.counts)
-            activity += result.activity
-            stats = {
-                "runs": merge_stats(stats["runs"], result.stats),
-                "session": merge_stats(stats["session"], again.stats),
-            }
-        whole = RunResult(np.concatenate(counts), stats["runs"], activity, kernel, {})
-        seen.append(bits_of(whole, state))
-        stored = initial_state(lowered, 0)
-        one_session.store(stored)
-        seen.append(bits_of(RunResult(whole.counts, stats["session"], activity, kernel, {}), stored))
-    assert seen[0]["activity"][2] > 10
-    for other in seen[1:]:
-        assert differing(seen[0], other) == []
-
-
-@pytest.mark.parametrize("kernel", ["generic", "fast"])
-def test_each_image_alone_is_the_pass(kernel: str) -> None:
-    """In labelling and test no image leaves anything behind for the next."""
-    spec = load_network("tinysnn-wta", recipe="digits", settings={"formats.v_mem.rounding": "stochastic"})
-    lowered = lower(spec)
-    raster = rasters_of(spec, n_other=6)["test"]
-    session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
-    whole = session.run(raster, phase="test", seed=SEED)
-    parts = [session.run(raster.slice([i]), phase="test", seed=SEED, first=i) for i in (4, 0, 5, 1, 3, 2)]
-    assert whole.counts[[4, 0, 5, 1, 3, 2]].tolist() == [part.counts[0].tolist() for part in parts]
-    stats = parts[0].stats
-    for part in parts[1:]:
-        stats = merge_stats(stats, part.stats)
-    assert stats.tolist() == whole.stats.tolist()
-    assert sum(part.activity for part in parts).tolist() == whole.activity.tolist()
-
-
-def dense_raster(spec: NetworkSpec, per_step: int, n_images: int) -> Raster:
-    """A raster with about ``per_step`` events in every step, several of one input among them."""
-    rng = np.random.default_rng(per_step)
-    shape = (n_images, spec.encoding.n_steps, spec.network.inputs)
-    return Raster.from_dense(rng.poisson(per_step / spec.network.inputs, shape))
-
-
-def test_a_session_moves_to_denser_rasters() -> None:
-    """From 16-bit to 32-bit lanes in the middle of a training, without a bit's difference."""
-    spec = pinned("tinysnn-wta", recipe="digits")
-    lowered = lower(spec)
-    rasters = [dense_raster(spec, per_step, 2) for per_step in (4, 60, 300, 5)]
-    session = open_session(lowered, initial_state(lowered, SEED), rasters[0])
-    state, kernels = initial_state(lowered, SEED), []
-    for place, raster in enumerate(rasters):
-        arguments: dict[str, Any] = {"phase": "train", "seed": SEED, "first": 2 * place, "n_presentations": 8}
-        if raster.max_events_per_step > session.max_events:
-            with pytest.raises(SpecError, match=f"{raster.max_events_per_step} events in one step"):
-                session.run(raster, **arguments)
-        fitting = session.fitting(raster)
-        assert (fitting is session) == (raster.max_events_per_step <= session.max_events)
-        session = fitting
-        kernels.append(session.kernel)
-        fast = session.run(raster, **arguments)
-        slow = run(lowered, state, raster, kernel="generic", **arguments)
-        stored = initial_state(lowered, 0)
-        session.store(stored)
-        assert differing(bits_of(slow, state), bits_of(fast, stored)) == []
-        assert slow.activity[1] > 0
-    assert kernels == ["fast w8 l16", "fast w8 l16", "fast w16 l32", "fast w16 l32"]
-
-
-@pytest.mark.parametrize("per_step", [128, 129, 200, 257, 258, 700])
-def test_full_weights_in_dense_steps(per_step: int) -> None:
-    """Sums of bytes up to the last that fits 16 bits, and beyond it."""
-    spec = pinned("tinysnn-wta", recipe="digits", neurons=70, v_mem="s12.8", v_th="s12.8")
-    lowered = lower(spec)
-    rng = np.random.default_rng(per_step)
-    sizes = 2, spec.encoding.n_steps, spec.network.inputs
-    raster = Raster.from_dense(rng.multinomial(per_step, [1 / sizes[2]] * sizes[2], sizes[:2]))
-    seen = []
-    for kernel in ("generic", "fast"):
-        state = initial_state(lowered, SEED)
-        state.weight[:] = lowered.params.syn.w_max
-        result = run(lowered, state, raster, phase="train", seed=SEED, n_presentations=2, kernel=kernel)
-        seen.append(bits_of(result, state))
-    assert result.kernel == ("fast w8 l32" if per_step <= 257 else "fast w16 l32")
-    assert differing(*seen) == [] and result.activity[1] > 0
-
-
-# --- Threads -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kernel", ["generic", "fast"])
-def test_two_threads_on_one_session(kernel: str) -> None:
-    spec = load_network("tinysnn-wta", recipe="digits", settings={"formats.v_mem.rounding": "stochastic"})
-    lowered = lower(spec)
-    raster = rasters_of(spec, n_other=64)["test"]
-    session = open_session(lowered, initial_state(lowered, SEED), raster, kernel=kernel)
-    parts = [raster.slice(slice(i, i + 4)) for i in range(0, 64, 4)]
-
-    def show(place: int) -> RunResult:
-        return session.run(parts[place], phase="test", seed=SEED, first=4 * place)
-
-    serial = [show(place) for place in range(len(parts))]
-    with ThreadPoolExecutor(2) as pool:
-        for _ in range(3):
-            for one, other in zip(serial, pool.map(show, range(len(parts))), strict=True):
-                assert one.counts.tolist() == other.counts.tolist()
-                assert one.stats.tolist() == other.stats.tolist()
-                assert one.activity.tolist() == other.activity.tolist()
-
-
-def test_two_trainings_at_once() -> None:
-    spec = load_network("tinysnn-wta", recipe="digits")
-    lowered = lower(spec)
-    raster = rasters_of(spec, n_train=60)["train"]
-
-    def train(seed: int) -> Bits:
-        state = initial_state(lowered, seed)
-        result = run(lowered, state, raster, phase="train", seed=seed, n_presentations=60)
-        return bits_of(result, state)
-
-    serial = [train(seed) for seed in range(4)]
-    assert differing(serial[0], serial[1]) != []
-    with ThreadPoolExecutor(2) as pool:
-        for one, other in zip(serial, pool.map(train, range(4)), strict=True):
-            assert differing(one, other) == []
-
-
-def test_the_float_twin_learns_in_pieces_too() -> None:
-    spec = load_network("tinysnn-wta", recipe="digits")
-    lowered = lower(spec)
-    raster = rasters_of(spec, n_train=6)["train"]
-    whole, pieces = initial_float_state(lowered, SEED), initial_float_state(lowered, SEED)
-    session = open_session(lowered, whole, raster)
-    counts = session.run(raster, phase="train", seed=SEED, n_presentations=6).counts
-    session.store(whole)
-    session = open_session(lowered, pieces, raster)
-    parts = [
-        session.run(raster.slice([i]), phase="train", seed=SEED, first=i, n_presentations=6).counts
-        for i in range(6)
-    ]
-    session.store(pieces)
-    assert np.concatenate(parts).tolist() == counts.tolist()
-    for name in ("weight", "theta", "v_th"):
-        assert getattr(whole, name).tobytes() == getattr(pieces, name).tobytes()
-
-
-# --- The comparison itself can fail --------------------------------------------------------------------
-
-
-def coarse() -> tuple[Lowered, dict[str, Raster]]:
-    """A busy network with coarse words, so that the last bit of any of them decides something."""
-    spec = load_network(
-        "tinysnn-wta", recipe="digits", neurons=20, weight="u0.3", v_mem="s8.2", v_th="s8.2", theta="u8.4"
-    )
-    return lower(spec), rasters_of(spec, n_train=20, n_other=20)
-
-
-def present(session: Any, rasters: dict[str, Raster], phase: str) -> Bits:
-    """Bits of one pass, read from the results alone: not from the words that were changed."""
-    raster = rasters[phase]
-    result = session.run(raster, phase=phase, seed=SEED, n_presentations=raster.n_images)
-    return {"counts": result.counts, "stats": result.stats, "activity": result.activity}
-
-
-@pytest.mark.parametrize("phase", ["train", "test"])
-def test_the_coarse_network_agrees(phase: str) -> None:
-    lowered, rasters = coarse()
-    seen = [
-        present(
-            open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel=kernel), rasters, phase
-        )
-        for kernel in ("generic", "fast")
-    ]
-    assert differing(*seen) == []
-
-
-@pytest.mark.parametrize(
-    ("phase", "register"),
-    [("train", "weight"), ("train", "theta"), ("train", "v_th"), ("test", "weight"), ("test", "v_th")],
-)
-def test_a_flipped_last_bit_is_noticed(phase: str, register: str) -> None:
-    lowered, rasters = coarse()
-    session = open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel="generic")
-    expected = present(session, rasters, phase)
-    state = initial_state(lowered, SEED)
-    busiest = int(expected["counts"].sum(axis=0).argmax())
-    words = getattr(state, register)
-    words[(most_active_input(rasters[phase]), busiest) if register == "weight" else busiest] ^= 1
-    faulty = open_session(lowered, state, rasters[phase], kernel="fast")
-    assert differing(expected, present(faulty, rasters, phase)) != []
-
-
-@pytest.mark.parametrize(
-    ("phase", "storage"),
-    [
-        ("train", "rows"), ("train", "master"), ("train", "v_th"), ("train", "theta"),
-        ("test", "rows"), ("test", "v_th"),
-    ],
-)  # fmt: skip
-def test_a_flipped_last_bit_of_the_fast_storage_is_noticed(phase: str, storage: str) -> None:
-    lowered, rasters = coarse()
-    session = open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel="generic")
-    expected = present(session, rasters, phase)
-    faulty: Any = open_session(lowered, initial_state(lowered, SEED), rasters[phase], kernel="fast")
-    busiest = int(expected["counts"].sum(axis=0).argmax())
-    source = most_active_input(rasters[phase])
-    weights = faulty.weights
-    place: Any = busiest
-    if storage == "rows":
-        place = weights.origin[busiest] + source * weights.width[busiest]
-    elif storage == "master":
-        place = (busiest, source)
-    (getattr(weights, storage) if hasattr(weights, storage) else getattr(faulty, storage))[place] ^= 1
-    assert differing(expected, present(faulty, rasters, phase)) != []
-
-
-def most_active_input(raster: Raster) -> int:
-    return int(np.bincount(raster.inputs, minlength=raster.n_inputs).argmax())

@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.test_parity import (
+from tests.engine.both_sides import (
     ACTIVITY,
     COUNTED,
-    ROUNDINGS,
     differences,
     kernel_registers,
-    network,
     oracle_run,
     oracle_stats,
-    random_raster,
 )
+from tests.engine.random_networks import ROUNDINGS, network, random_raster
 from tinysnn_hw.data import Raster
 from tinysnn_hw.engine import Lowered, initial_state, lower, merge_stats
 from tinysnn_hw.engine.cuda import batch as batch_module
