@@ -31,7 +31,19 @@ def script(monkeypatch):
 
 
 @pytest.fixture
-def run(script, monkeypatch, capsys):
+def cells(script):
+    """The script's module of cells."""
+    return importlib.import_module("fig6_cells")
+
+
+@pytest.fixture
+def tables(script):
+    """The script's module of tables."""
+    return importlib.import_module("fig6_tables")
+
+
+@pytest.fixture
+def run(script, cells, monkeypatch, capsys):
     """Run the script; return what it printed and how many networks it trained."""
 
     def go(*words):
@@ -42,12 +54,12 @@ def run(script, monkeypatch, capsys):
             return train_many(networks, data, **how)
 
         with monkeypatch.context() as patch:
-            patch.setattr(script, "train_many", counted)
+            patch.setattr(cells, "train_many", counted)
             patch.setattr(sys, "argv", ["reproduce_fig6.py", *WORDS, *map(str, words)])
             script.main()
         return capsys.readouterr().out, len(trained)
 
-    train_many = script.train_many
+    train_many = cells.train_many
     return go
 
 
@@ -132,15 +144,15 @@ def test_every_choice_has_a_key_of_its_own(script, tmp_path, monkeypatch):
     assert len({run.key(cell) for cell in cells}) == len(cells)
 
 
-def test_intervals_are_those_of_student(script):
+def test_intervals_are_those_of_student(tables):
     # 12.706 and 4.303: two-sided 95 % points of Student's t with one and two degrees of freedom.
-    assert script.interval(np.array([90.0, 92.0])) == pytest.approx(12.706, abs=1e-3)
-    assert script.interval(np.array([1.0, 2.0, 3.0])) == pytest.approx(4.303 / math.sqrt(3), abs=1e-3)
-    assert math.isnan(script.interval(np.array([90.0])))
-    assert script.text(np.array([90.0])) == "90.00"
+    assert tables.interval(np.array([90.0, 92.0])) == pytest.approx(12.706, abs=1e-3)
+    assert tables.interval(np.array([1.0, 2.0, 3.0])) == pytest.approx(4.303 / math.sqrt(3), abs=1e-3)
+    assert math.isnan(tables.interval(np.array([90.0])))
+    assert tables.text(np.array([90.0])) == "90.00"
 
 
-def test_differences_pair_the_seeds(script):
+def test_differences_pair_the_seeds(tables):
     rows = [
         {
             "data": "d",
@@ -154,6 +166,6 @@ def test_differences_pair_the_seeds(script):
         for network, values in (("baseline", (90.0, 94.0)), ("tinysnn", (91.0, 95.0)))
         for seed, value in reversed(list(enumerate(values)))
     ]
-    found = script.Table(json.loads(json.dumps(rows)), "nb")
+    found = tables.Table(json.loads(json.dumps(rows)), "nb")
     own, other = (found.seeds("d", network, "float64") for network in ("tinysnn", "baseline"))
-    assert script.text(own - other) == "1.00 ± 0.00"
+    assert tables.text(own - other) == "1.00 ± 0.00"
