@@ -90,6 +90,13 @@ def test_finished_points_are_kept_and_never_computed_twice(net, held_out, tmp_pa
     other = Points(net, held_out, folder=tmp_path, seeds=[1], threads=1)
     other.evaluate(choices[:1])
     assert len(calls) == 5 and len(list(tmp_path.iterdir())) == 6
+    edited = net.model_copy(
+        update={"learning": net.learning.model_copy(update={"n_th": net.learning.n_th + 1})}
+    )
+    Points(edited, held_out, folder=tmp_path, threads=1).evaluate(choices[:1])
+    assert len(calls) == 6 and len(list(tmp_path.iterdir())) == 7, (
+        "a network that changed has points of its own"
+    )
     for file in tmp_path.iterdir():
         point = json.loads(file.read_text())
         assert point["config"]["data"] == held_out.digests._asdict()
