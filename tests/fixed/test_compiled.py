@@ -103,17 +103,24 @@ def test_a_changed_callee_is_noticed(tmp_path):
     assert copy.kept() == files, "old files are overwritten, none is left behind"
 
 
-def test_data_of_another_state_is_not_there(tmp_path, monkeypatch):
-    """A process with other sources may write between reading the index and reading the data."""
+def test_data_that_is_not_what_the_index_says_is_not_there(tmp_path, monkeypatch):
+    """Another process may write between reading the index and reading the data."""
     files = type(random.chain._cache._cache_file)(str(tmp_path), "kernel.py311", "stamp")
     files.save("key", {"code": 1})
     assert files.load("key") == {"code": 1}
+    files.save("other key", {"code": 2})
+    for one, other in (("1", "2"), ("2", "1")):  # two processes that both took the same free number
+        (tmp_path / f"kernel.py311.{one}.nbc").rename(tmp_path / f"swapped.{other}")
+    for number in "12":
+        (tmp_path / f"swapped.{number}").rename(tmp_path / f"kernel.py311.{number}.nbc")
+    assert files.load("key") is files.load("other key") is None
+    files.save("key", {"code": 1})
     monkeypatch.setattr(compiled, "state_of_sources", lambda: "another")
     assert files.load("key") is None
     other = type(files)(str(tmp_path), "kernel.py311", "stamp")
     assert other.load("key") is None
     other.save("key", {"code": 2})
-    assert other.load("key") == {"code": 2} and len(list(tmp_path.iterdir())) == 2
+    assert other.load("key") == {"code": 2} and len(list(tmp_path.iterdir())) == 3
 
 
 def test_every_kernel_is_compiled_with_this_cache():

@@ -48,14 +48,22 @@ class _OfOneState:
         # Of another version the index is not even unpickled, which can fail where a type is gone.
         self._version = f"{numba.__version__} {state_of_sources()}"
 
-    def _save_data(self, name: str, data: Any) -> None:
-        kept = state_of_sources(), self._dump(data)  # type: ignore[attr-defined]
-        super()._save_data(name, kept)  # type: ignore[misc]
+    def save(self, key: Any, data: Any) -> None:
+        """Write the code of one signature, with what it is the code of."""
+        kept = state_of_sources(), self._dump((key, data))  # type: ignore[attr-defined]
+        super().save(key, kept)  # type: ignore[misc]
 
-    def _load_data(self, name: str) -> Any:
-        """Return the data, or None where a process with other sources has written since the index was read."""
-        state, data = super()._load_data(name)  # type: ignore[misc]
-        return pickle.loads(data) if state == state_of_sources() else None
+    def load(self, key: Any) -> Any:
+        """Return the code of one signature, or None where there is none.
+
+        Index and data are two files: another process, of other sources or with another signature, may have written
+        between the two.
+        """
+        found = super().load(key)  # type: ignore[misc]
+        if found is None or found[0] != state_of_sources():
+            return None
+        own, data = pickle.loads(found[1])
+        return data if own == key else None
 
 
 @cache
