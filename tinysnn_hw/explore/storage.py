@@ -67,6 +67,25 @@ def open_storage(url: str) -> Any:
         raise StudyError(f"storage {url}: cannot be opened: {error}") from error
 
 
+def _take_turns(engine: Any) -> None:
+    """Let a transaction in a file lock it before it reads.
+
+    Optuna reads whether a trial waits, and then takes it.  It asks for the row to be locked between the two, which
+    SQLite does not do: two explorers would take one trial.
+    """
+    from sqlalchemy import event
+
+    def leave_transactions_to_us(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", leave_transactions_to_us)
+    event.listen(engine, "begin", begin)
+    engine.dispose()  # connections made before know nothing of this
+
+
 class Ledger:
     """One study: hands out trials, takes results, and forgets nothing that was finished.
 
@@ -78,6 +97,8 @@ class Ledger:
         optuna = import_optuna()
         self._optuna = optuna
         self.space = space
+        if storage.engine.dialect.name == "sqlite":
+            _take_turns(storage.engine)
         self.study = optuna.create_study(
             study_name=name,
             storage=storage,
