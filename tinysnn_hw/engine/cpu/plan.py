@@ -78,7 +78,7 @@ NOISE_THRESHOLDS = {Rounding.FLOOR: 0, Rounding.NEAREST: 1 << (P.DECAY_BITS - 1)
 def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) -> LanePlan | None:
     """Return the narrowest plan that is proven exact, or None where only the generic kernel is.
 
-    The bounds, with ``L`` lane bits and ``total = max_events * w_max << sum_shift``:
+    The bounds, with ``L`` lane bits and ``total = max_events * w_max << sum_shift``, of one event at least:
 
     - the accumulator fits the lane (30 bits of a 32-bit one), and ``total`` is below half its range: then one
       saturating addition per step is exact, and a held neuron, parked at the lowest lane value, can neither fire
@@ -105,7 +105,7 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
         return None
     if largest_pull(p, eta_max).bit_length() > 61:
         return None
-    total = max_events * w_top
+    total = max(max_events, 1) * w_top  # silent rasters too: a weight has to fit its row
     for lane in (np.dtype(np.int16), np.dtype(np.int32)):
         bits = 8 * lane.itemsize
         width = 16 if bits == 16 else 30
