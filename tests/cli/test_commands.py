@@ -168,6 +168,18 @@ def test_training_into_a_file_is_refused(tiny, tmp_path, tinysnn):
     assert "is a file; name a folder" in tinysnn("train", tiny, "--out", tmp_path / "a").err
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_training(tiny, tmp_path, tinysnn, monkeypatch):
+    monkeypatch.setattr(learning, "train", lambda *args, **how: pytest.fail("trained for nothing"))
+    (tmp_path / "a").write_text("", encoding="utf-8")
+    ran = tinysnn("train", tiny, "--out", tmp_path / "a" / "b" / "c")
+    assert ran.code == 2 and f"{tmp_path / 'a'} is not a folder; name another place" in ran.err
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
+    for name in ("new", "new/deeper"):
+        ran = tinysnn("train", tiny, "--out", tmp_path / name)
+        assert ran.code == 2 and f"the folder {tmp_path} cannot be written to" in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_an_interrupted_training_leaves_nothing(tiny, tmp_path, tinysnn, monkeypatch):
     def interrupted(stage, done, total):
         raise KeyboardInterrupt

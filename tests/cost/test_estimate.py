@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -170,8 +171,9 @@ def test_static_power_needs_a_time():
     timed = cost(net, seen, hardware=hardware, image_time_s=0.25)
     assert timed.energy_j - without.energy_j == pytest.approx(2e-3 * 0.25, rel=1e-9)
     assert any("state-sram" in text and "does not state" in text for text in timed.not_counted)
-    with pytest.raises(SpecError, match="image_time_s = 0"):
-        cost(net, seen, image_time_s=0)
+    for never in (0, -1.0, math.nan, math.inf):
+        with pytest.raises(SpecError, match=f"image_time_s = {never}; a finite time above 0"):
+            cost(net, seen, image_time_s=never)
 
 
 # --- Never a bare number, never a zero for what is unknown ---------------------------------------------

@@ -275,6 +275,13 @@ def test_paths_and_names(tmp_path, monkeypatch):
         load_dataset(tmp_path, tmp_path)
 
 
+def test_a_path_without_a_separator_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faces").mkdir()
+    with pytest.raises(DataError, match=r"'faces' is unknown.*; did you mean '\./faces'\?"):
+        load_dataset("faces")
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [("MNIST", "mnist"), ("fashion_mnist", "fashion-mnist"), ("Digit", "digits"), ("cifar100", None)],

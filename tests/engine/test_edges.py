@@ -59,6 +59,16 @@ def test_a_trace_with_every_event_of_a_step_fits_its_lane(x_pre):
     same_with_every_kernel(spec, raster_of(spec, 0.2))
 
 
+@pytest.mark.parametrize("x_pre", ["u27.5", "u31.1", "u0.32"])
+def test_a_windowed_trace_of_32_bits_has_its_own_least_value(x_pre):
+    """The largest value of the format does not fit the signed 32-bit lanes in which counts are read."""
+    spec = load_network(
+        "tinysnn-wta", recipe="digits", neurons=5,
+        settings={"formats.x_pre.format": x_pre, "learning.epochs": 1, "learning.update_steps": 10},
+    )  # fmt: skip
+    same_with_every_kernel(spec, raster_of(spec, 0.5))
+
+
 def test_inhibition_beyond_the_range_keeps_the_fast_kernel_where_a_floor_makes_it_harmless():
     spec = load_network("tinysnn-wta", recipe="digits", neurons=70, v_mem="s6.8", settings={
         "neuron.v_th_cap": 20.0, "inhibition.strength": 121.0, "learning.epochs": 1,

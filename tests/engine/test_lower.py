@@ -292,6 +292,12 @@ def test_an_intermediate_too_wide_is_named(changes: dict[str, Any], subject: str
     assert Proof(subject, int(match[2]), int(match[3])).bits == int(match[4]) > 63
 
 
+def test_numbers_beyond_reading_are_powers_of_two() -> None:
+    said = refused(v_mem="s400.-390")
+    assert "accumulator before saturation: values from about -2**4" in said and len(said) < 250
+    assert "learning.weight_sum = 1e+300: with 8 fraction bits" in refused(learning__weight_sum=1e300)
+
+
 def test_more_events_need_wider_carriers() -> None:
     """The bound on events per step decides; without one, 16 per input are assumed."""
     spec = load_network(weight="u0.16", v_mem="s14.18", v_th="s14.18", guard_bits=12, eta="u0.12")

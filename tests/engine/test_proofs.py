@@ -186,6 +186,22 @@ def test_the_first_event_too_many() -> None:
     assert 128 * 255 < 2**15 <= 129 * 255
 
 
+def test_a_silent_raster_changes_no_word() -> None:
+    """Without an input event nothing is added up, but every weight still has to fit the row it is stored in."""
+    lowered = lowered_network(
+        "baseline", recipe="digits", neurons=3, weight="u10.-2", v_mem="s4.9", neuron__v_th=5.0, neuron__v_th_cap=5.0,
+        neuron__theta_plus=0.0, learning__w_max=1000.0, learning__w_init_high=1000.0, learning__weight_sum=32000.0,
+    )  # fmt: skip
+    assert choose_plan(lowered, 0) == choose_plan(lowered, 1)
+    raster = Raster.from_events([], [], [], n_images=1, n_steps=250, n_inputs=64)
+    states = []
+    for kernel in ("generic", "auto"):
+        state = initial_state(lowered, 0)
+        run(lowered, state, raster, phase="train", seed=0, n_presentations=1, kernel=kernel)
+        states.append(state.weight)
+    assert states[0].any() and (states[0] == states[1]).all()
+
+
 def test_only_what_runs_is_proven() -> None:
     """A wide format is refused for the arithmetic the network has, not for what another would do with it."""
     theta = {"formats.theta.format": "u16.16"}

@@ -68,7 +68,13 @@ def test_the_grid_of_the_paper():
             "a recipe has no value of parameters.bits",
         ),
         ({"parameters": {}}, "parameters"),
-        ({"parameters": {"weight": []}}, "parameters.weight"),
+        ({"parameters": {"weight": []}}, r"x\.toml: parameters\.weight\.list\.choices = \(\): [^\n]*$"),
+        (
+            {"parameters": {"learning.n_th": {"low": 5, "hihg": 2}}},
+            r"x\.toml: parameters\.learning\.n_th\.range\.high is missing\n"
+            r"x\.toml: parameters\.learning\.n_th\.range\.hihg = 2 is unknown; keys here: low, high, step, log; "
+            r"did you mean 'high'\?$",
+        ),
         ({"parameters": {"weight": ["u0.8", "u0.8"]}}, "'u0.8' occurs twice"),
         ({"parameters": {"learning.n_th": {"low": 5, "high": 2}}}, "high = 2 must exceed low = 5"),
         ({"parameters": {"learning.n_th": {"low": 0, "high": 2, "log": True}}}, "starts above 0"),

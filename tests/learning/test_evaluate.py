@@ -53,7 +53,7 @@ def test_labelling_and_test_draw_different_spikes(model, digits):
     assert counts[0].tolist() != counts[1].tolist()
 
 
-@pytest.mark.parametrize("n_images", [0, -1, 301])
+@pytest.mark.parametrize("n_images", [0, -1, 301, 2.5])
 def test_more_images_than_there_are(model, digits, n_images):
     with pytest.raises(DataError, match=rf"label images = {n_images}; data set .* has 1 to 300"):
         present(model, digits, "label", n_images=n_images)

@@ -311,6 +311,9 @@ def test_wrong_requests_are_named(model, twin, digits, recorded, tmp_path, files
                 DataError, match=rf"image {image}: the {split} split .* has images 0 to {last}"
             ):
                 trace(model, digits, [0, image], split=split)
+    for images in (0.5, True, [[0, 1]]):
+        with pytest.raises(DataError, match="a whole number or a list of them is required"):
+            trace(model, digits, images)
     with pytest.raises(DataError, match="has 64 inputs per image"):
         trace(dataclasses.replace(model, network=_wider(model)), digits, 0)
     with pytest.raises(DataError, match=r"suffix '\.txt'; allowed: \.npz, \.csv, \.hex"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tinysnn_hw.cost import assumed_activity, count_accesses
 from tinysnn_hw.errors import SpecError
-from tinysnn_hw.spec import list_hardware, load_hardware, models_dir
+from tinysnn_hw.spec import list_hardware, list_networks, load_hardware, load_network, models_dir
+from tinysnn_hw.spec.hardware import DEFAULT_PLACE, VARIABLES
 from tinysnn_hw.spec.hardware_load import hardware_values, unsourced
 from tinysnn_hw.spec.quantity import UNITS, Quantity, Range
 
@@ -140,6 +142,18 @@ def test_refusals_name_file_key_and_remedy(own, old, new, words):
     with pytest.raises(SpecError, match=words) as refused:
         own((old, new))
     assert "own.toml" in str(refused.value)
+
+
+@pytest.mark.parametrize("phase", ["inference", "training"])
+@pytest.mark.parametrize("name", list_networks())
+def test_every_variable_can_be_placed_and_no_other(own, name, phase):
+    activity = assumed_activity(load_network(name))
+    stored = count_accesses(load_network(name), activity, phase=phase, weights="sparse").stored_bits
+    assert stored and set(stored) <= set(VARIABLES) - {DEFAULT_PLACE}
+    with pytest.raises(
+        SpecError, match=r"own\.toml: placement\.acumulator is no variable.*: default, input_spikes"
+    ):
+        own(('default = "sram"', 'default = "sram"\nacumulator = "sram"'))
 
 
 def test_row_misses_are_a_share(own):

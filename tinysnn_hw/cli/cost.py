@@ -64,9 +64,16 @@ def cost(
     json: options.Json = False,
 ) -> None:
     """Estimate memory and energy from a description with assumed activity, or from what a run measured."""
+    from tinysnn_hw.cost import WEIGHT_ACCOUNTINGS
     from tinysnn_hw.report.cost import cost_json, cost_tables, findings
     from tinysnn_hw.spec import list_networks
+    from tinysnn_hw.spec.load import nearest
 
+    if accounting not in WEIGHT_ACCOUNTINGS:
+        raise SpecError(
+            f"--accounting {accounting!r}: allowed: {', '.join(WEIGHT_ACCOUNTINGS)}"
+            f"{nearest(accounting, list(WEIGHT_ACCOUNTINGS))}"
+        )
     flags = NetworkFlags(
         network=target,
         recipe=recipe,

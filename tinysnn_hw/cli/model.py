@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,18 @@ def check_free(folder: Path, *, force: bool) -> None:
     Raises
     ------
     ModelFileError
-        The folder is not empty, or with `force` holds something other than a model.
+        The folder is not empty, with `force` holds something other than a model, or lies where nothing can be written.
     """
     from tinysnn_hw.learning.model import MODEL_FILE
 
+    # A model is written beside its place and moved there, so what has to be writable is the folder around it.
+    around = folder.absolute().parent
+    while not os.path.lexists(around):
+        around = around.parent
+    if not around.is_dir():
+        raise ModelFileError(f"--out {folder}: {around} is not a folder; name another place")
+    if not os.access(around, os.W_OK | os.X_OK):
+        raise ModelFileError(f"--out {folder}: the folder {around} cannot be written to; name another place")
     if not folder.exists():
         return
     if not folder.is_dir():

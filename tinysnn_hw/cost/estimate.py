@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,8 +188,8 @@ def cost(
         if activity is None:
             activity = network.activity
             origin = "measured" if phase == "training" else "measured in training"
-    if image_time_s is not None and not image_time_s > 0:
-        raise SpecError(f"image_time_s = {image_time_s}; a time above 0 is required")
+    if image_time_s is not None and not 0 < image_time_s < math.inf:
+        raise SpecError(f"image_time_s = {image_time_s}; a finite time above 0 is required")
     counts = count_accesses(
         spec, activity, phase=phase, weights=weights, arithmetic=arithmetic, spike_storage=spike_storage
     )

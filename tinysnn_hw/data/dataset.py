@@ -184,9 +184,10 @@ def load_dataset(
     path = Path(name).expanduser()
     if isinstance(name, str) and not _looks_like_path(name):
         near = difflib.get_close_matches(name.lower(), SOURCES, n=1)
+        meant = f".{os.sep}{name}" if name and path.exists() else "".join(near)
         raise DataError(
             f"data set {name!r} is unknown; allowed: {', '.join(SOURCES)}, or the path of an .npz file or of "
-            f"a folder with idx files{f'; did you mean {near[0]!r}?' if near else ''}"
+            f"a folder with idx files{f'; did you mean {meant!r}?' if meant else ''}"
         )
     if data_dir is not None:
         raise DataError(

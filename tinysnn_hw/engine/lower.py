@@ -216,7 +216,7 @@ def lower(spec: NetworkSpec, *, max_events: int | None = None) -> Lowered:
         rule=_RULES[learning.rule],
         eq1=int(learning.potentiation == "eq1"),
         n_th=learning.n_th,
-        weight_sum=0 if learning.weight_sum is None else constant(learning.weight_sum, w.frac_bits),
+        weight_sum=named_constant("learning.weight_sum", learning.weight_sum or 0.0, w.frac_bits),
         narrow_learning=0,
     )
     tra = TraceParams(

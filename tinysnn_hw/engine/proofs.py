@@ -10,6 +10,8 @@ from tinysnn_hw.errors import SpecError
 
 CARRIER_BITS = 63
 """Widest intermediate: one bit below the int64 of the generic kernel, for the bias of a rounding."""
+_READABLE_BITS = 128
+"""Widest number that a message spells out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,16 @@ def prove(p: Params, eta_max: int, events: int, eta_pre_max: int = 0) -> tuple[P
     for proof in proofs:
         if proof.bits > CARRIER_BITS:
             raise SpecError(
-                f"{proof.name}: values from {proof.low} to {proof.high} need {proof.bits} bits; {CARRIER_BITS} are "
-                f"available: narrow what enters it (formats: {proof.formats})"
+                f"{proof.name}: values from {_shown(proof.low)} to {_shown(proof.high)} need {proof.bits} bits; "
+                f"{CARRIER_BITS} are available: narrow what enters it (formats: {proof.formats})"
             )
     return tuple(proofs)
+
+
+def _shown(value: int) -> str:
+    """Return a number as text, as a power of two where nobody would read its digits."""
+    sign, bits = "-" if value < 0 else "", value.bit_length()
+    return str(value) if bits <= _READABLE_BITS else f"about {sign}2**{bits}"
 
 
 def _margin(p: Params) -> tuple[int, int]:

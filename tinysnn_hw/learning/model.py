@@ -213,8 +213,10 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
         digest = bytes(arrays.pop("digest")).decode()
         meta = json.loads(bytes(arrays["meta"]).decode())
     except _DAMAGE as error:
+        # What is no archive NumPy takes for a pickle, and says how to load one; nobody should.
+        reason = "no NumPy archive" if "unsafely" in str(error) else f"{type(error).__name__}: {error}"
         raise ModelFileError(
-            f"{file}: cut short or not a model file ({type(error).__name__}: {error}); train or copy it again"
+            f"{file}: cut short or not a model file ({reason}); train or copy it again"
         ) from error
     if digest != _digest(arrays):
         raise ModelFileError(f"{file}: contents do not match their digest; the file was altered or damaged")

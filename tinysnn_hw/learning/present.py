@@ -79,7 +79,7 @@ def present_many(
         check_data(model.network, data)
     available = data.n_test if phase == "test" else data.n_train
     n_images = available if n_images is None else n_images
-    if not 1 <= n_images <= available:
+    if not (hasattr(n_images, "__index__") and 1 <= n_images <= available):
         raise DataError(f"{phase} images = {n_images}; data set {data.name!r} has 1 to {available}")
     n_threads = thread_count(threads)
     workers = n_threads if n_threads > 1 else 0

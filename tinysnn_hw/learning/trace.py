@@ -102,8 +102,8 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
     phase = "test" if split == "test" else "label"
     available = data.n_test if split == "test" else data.n_train
     chosen = np.atleast_1d(np.asarray(images))
-    if chosen.size and chosen.dtype.kind not in "iu":
-        raise DataError(f"images: {images!r}; whole numbers are required")
+    if (chosen.size and chosen.dtype.kind not in "iu") or chosen.ndim > 1:
+        raise DataError(f"images: {images!r}; a whole number or a list of them is required")
     chosen = chosen.astype(np.int64)
     if not len(chosen):
         raise DataError(

@@ -15,6 +15,12 @@ from tinysnn_hw.spec.fields import SpecModel, quantity
 from tinysnn_hw.spec.quantity import Energy, Information, Number, Power, Quantity, of_dimension
 
 DEFAULT_PLACE = "default"
+VARIABLES = (
+    DEFAULT_PLACE, "input_spikes", "weight", "accumulator", "v_mem", "v_inh", "inhibitory_count", "v_th_inh",
+    "refractory_count", "v_th", "output_spikes", "lateral", "excitation", "theta", "x_pre", "c_pre", "n_window",
+    "n_post", "x_post",
+)  # fmt: skip
+"""What can be placed: the variables of docs/cost.md, section 3, and the name that stands for all others."""
 
 
 class WidthPoint(Quantity):
@@ -169,6 +175,10 @@ class HardwareSpec(SpecModel):
         if DEFAULT_PLACE not in self.placement:
             raise ValueError("placement.default is missing: it names the level of every variable not listed")
         for variable, level in self.placement.items():
+            if variable not in VARIABLES:
+                raise ValueError(
+                    f"placement.{variable} is no variable of a datapath; variables: {', '.join(VARIABLES)}"
+                )
             if level not in self.memory:
                 raise ValueError(
                     f"placement.{variable} = {level!r} is no memory level; levels: {', '.join(self.memory)}"

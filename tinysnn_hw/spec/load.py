@@ -13,7 +13,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from tinysnn_hw.errors import SpecError
 from tinysnn_hw.spec.network import REGISTERS, NetworkSpec
@@ -290,10 +290,22 @@ def explain(error: ValidationError, file: Path, model: type[BaseModel]) -> str:
 def _keys_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     """Return the keys allowed at a place, whatever optional values, tables or lists lie on the way there."""
     kind: object = model
+    annotation: object = None
     for part in location:
         if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
-            kind = model_of(kind.model_fields[str(part)].annotation)
+            annotation = kind.model_fields[str(part)].annotation
+            kind = model_of(annotation)
+        else:
+            kind = _tagged(annotation, part) or kind
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _tagged(annotation: object, tag: int | str) -> type[BaseModel] | None:
+    """Return the model class that bears a tag in an annotation of several."""
+    parts = get_args(annotation)
+    if Tag(str(tag)) in parts:
+        return model_of(parts[0])
+    return next((found for part in parts if (found := _tagged(part, tag)) is not None), None)
 
 
 def _is_table(key: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from tinysnn_hw.spec.fields import SpecModel, quantity
 
@@ -81,7 +81,17 @@ def _as_table(value: object) -> object:
     return {"choices": tuple(value)} if isinstance(value, (list, tuple)) else value
 
 
-Parameter = Annotated[ChoiceParameter | RangeParameter, BeforeValidator(_as_table)]
+def _kind(value: object) -> str:
+    """Return the tag of a parameter, so that a mistake is explained for the kind that was meant."""
+    listed = "choices" in value if isinstance(value, dict) else isinstance(value, ChoiceParameter)
+    return "list" if listed else "range"
+
+
+Parameter = Annotated[
+    Annotated[ChoiceParameter, Tag("list")] | Annotated[RangeParameter, Tag("range")],
+    Discriminator(_kind),
+    BeforeValidator(_as_table),
+]
 
 
 class SearchSpec(SpecModel):

@@ -129,8 +129,11 @@ def test_short_windows_are_refused_or_reported():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"repeats": 1}, {"window_s": math.nan}, {"warmup_s": -1.0}, {"gauge_error": 1.0}, {"confidence": -0.1}],
-)
+    [
+        {"repeats": 1}, {"window_s": math.nan}, {"idle_s": 0.0}, {"warmup_s": -1.0}, {"warmup_s": math.inf},
+        {"gauge_error": 1.0}, {"confidence": -0.1},
+    ],
+)  # fmt: skip
 def test_numbers_out_of_range_are_refused(wrong):
     world = World()
     with pytest.raises(MeasurementError, match=next(iter(wrong))):

@@ -198,15 +198,17 @@ def _check(
 ) -> None:
     least = LEAST_UPDATES * source.update_s
     for name, value in (("window_s", window_s), ("idle_s", idle_s)):
-        if not (math.isfinite(value) and value > 0 and value >= least):
+        if not 0 < value < math.inf:
+            raise MeasurementError(f"{name} = {value}; a finite time above 0 is required")
+        if value < least:
             raise MeasurementError(
                 f"{name} = {value}: {source.name} updates every {source.update_s:g} s, so at least {least:g} s are "
                 f"needed ({WANTED_UPDATES * source.update_s:g} s are better)"
             )
     if repeats < 2:
         raise MeasurementError(f"repeats = {repeats}; at least 2 are needed for a spread")
-    if not warmup_s >= 0:
-        raise MeasurementError(f"warmup_s = {warmup_s}; 0 or more is required")
+    if not 0 <= warmup_s < math.inf:
+        raise MeasurementError(f"warmup_s = {warmup_s}; a finite time of 0 or more is required")
     for name, value in (("gauge_error", gauge_error), ("confidence", confidence)):
         if not 0 <= value < 1:
             raise MeasurementError(f"{name} = {value}; 0 to below 1 is allowed")

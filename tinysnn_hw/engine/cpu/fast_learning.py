@@ -194,9 +194,10 @@ def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pr
 def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
     """Read ``x_pre`` in 32-bit lanes, where the product is proven to fit; every operation is cast back."""
     i32 = np.int32
-    shift, scale, c_max, x_one = i32(P.DECAY_BITS), i32(x_scale), i32(tra.c_max), i32(tra.x_one)
+    shift, scale, x_one = i32(P.DECAY_BITS), i32(x_scale), i32(tra.x_one)
+    c_max = i32(min(tra.c_max, np.int64(2**31 - 1)))
     b0, b2 = i32(bias[0]), i32(bias[2])
-    low, high = i32(tra.x_max), i32(0)
+    low, high = x_one, i32(0)
     for i in range(c_pre.shape[0]):
         count = min(i32(c_pre[i]), c_max)
         c_pre[i] = count

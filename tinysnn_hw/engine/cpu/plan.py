@@ -78,7 +78,7 @@ NOISE_THRESHOLDS = {Rounding.FLOOR: 0, Rounding.NEAREST: 1 << (P.DECAY_BITS - 1)
 def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) -> LanePlan | None:
     """Return the narrowest plan that is proven exact, or None where only the generic kernel is.
 
-    The bounds, with ``L`` lane bits and ``total = max_events * w_max << sum_shift``:
+    The bounds, with ``L`` lane bits and ``total = max_events * w_max << sum_shift``, of one event at least:
 
     - the accumulator fits the lane (30 bits of a 32-bit one), and ``total`` is below half its range: then one
       saturating addition per step is exact, and a held neuron, parked at the lowest lane value, can neither fire
@@ -87,7 +87,8 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
     - the leak product plus its rounding bias fits twice the lane;
     - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low
       saturation; with a floor, more than the range is the same as the range;
-    - a threshold on the accumulator grid and a weight update fit 62 bits, a trace with all events of a step 31.
+    - a threshold on the accumulator grid and a weight update fit 62 bits, a trace (an exponential one with all events of
+      a step) 31.
     """
     modes = {p.mem.v_overflow, p.thr.th_overflow, p.tra.x_overflow, p.thr.theta_overflow}
     w_top = p.syn.w_max << p.mem.sum_shift
@@ -97,6 +98,8 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
         return None
     if p.thr.th_width + max(p.mem.th_lane_shift, 0) > 62:
         return None
+    if p.trace == P.TRACE_WINDOW and p.tra.x_one >= 1 << 31:
+        return None
     if p.trace == P.TRACE_EXPONENTIAL and (
         p.tra.x_width + P.DECAY_BITS > 30
         or p.syn.x_frac < 1
@@ -105,7 +108,7 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
         return None
     if largest_pull(p, eta_max).bit_length() > 61:
         return None
-    total = max_events * w_top
+    total = max(max_events, 1) * w_top  # silent rasters too: a weight has to fit its row
     for lane in (np.dtype(np.int16), np.dtype(np.int32)):
         bits = 8 * lane.itemsize
         width = 16 if bits == 16 else 30
