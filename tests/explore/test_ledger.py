@@ -10,7 +10,7 @@ from conftest import small_space
 
 pytest.importorskip("optuna", reason="the extra 'explore' is not installed")
 
-from tinysnn_hw.explore.storage import Ledger, open_storage, sqlite_url  # noqa: E402
+from tinysnn_hw.explore.storage import Ledger, open_storage, sqlite_url
 
 EXPLORERS = 4
 
