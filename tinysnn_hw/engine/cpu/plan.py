@@ -87,8 +87,8 @@ def plan_lanes(p: Params, eta_max: int, inhibition_max: int, max_events: int) ->
     - the leak product plus its rounding bias fits twice the lane;
     - inhibition fits the lane and does not exceed the range of `v_mem`, so parked neurons never add a low
       saturation; with a floor, more than the range is the same as the range;
-    - a threshold on the accumulator grid and a weight update fit 62 bits, a trace 31, an exponential one with the events
-      of a step too.
+    - a threshold on the accumulator grid and a weight update fit 62 bits, a trace 31, an exponential
+      one with the events of a step.
     """
     modes = {p.mem.v_overflow, p.thr.th_overflow, p.tra.x_overflow, p.thr.theta_overflow}
     w_top = p.syn.w_max << p.mem.sum_shift
