@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from tinysnn_hw.data import Raster, load_dataset
 from tinysnn_hw.data.encode import encode, encoding_tables
@@ -133,6 +136,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "stochastic potentials": {"formats__v_mem__rounding": "stochastic", "v_mem": "s8.4"},
     "wide weights": {"weight": "u0.12", "v_mem": "s8.6"},
     "reset": {"neuron__v_reset": 4.0, "neuron__v_floor": -3.0},
+    "long refractory time": {"neuron__refractory": 30, "inhibitory__excitation": 12.0},
+    "fine rates": {"eta": "u0.20"},
+    "fine rates, hard bounds": {"eta": "u0.20", "learning__soft_bounds": False},
+    "fine rates, nearest": {"eta": "u0.20", "formats__weight__rounding": "nearest_even"},
+    "stochastic traces": {
+        "formats__x_pre__rounding": "stochastic",
+        "formats__x_post__rounding": "stochastic",
+    },
+    "coarse random words": {"formats__weight__rand_bits": 5},
 }
 
 
@@ -144,6 +156,63 @@ def test_variants(variant: str) -> None:
     # An inhibitory neuron excited before it has come to rest overflows s6.8 in some variants too.
     assert high[5] > 0 or variant != "saturating inhibitory neurons"
     assert (high[6] > 0) == (variant == "traces that add")
+
+
+@pytest.mark.parametrize(("eta", "narrow"), [("u0.13", 1), ("u0.20", 0)])
+def test_rates_choose_the_lanes_of_potentiation(eta: str, narrow: int) -> None:
+    assert lower(network(recipe="digits", neurons=70, eta=eta)).params.syn.narrow_learning == narrow
+
+
+@pytest.mark.parametrize("rounding", ["nearest_even", "stochastic"])
+def test_normalisation_by_a_factor_beyond_32_bits(rounding: str) -> None:
+    """Neurons with one weight of 1 LSB that fire at once: their sum is raised by a factor of 16 bits and more."""
+    spec = network(
+        recipe="digits", neurons=12, formats__weight__rounding=rounding, neuron__v_th=2.0**-8, neuron__theta_plus=0.0,
+        learning__weight_sum=60.0, learning__eta_start=2.0**-13, learning__eta_end=2.0**-13,
+    )  # fmt: skip
+    lowered, (_, raster) = lower(spec), rasters_of(spec)[0]
+    states = []
+    for kernel in ("generic", "fast"):
+        state = initial_state(lowered, SEED)
+        state.weight[:] = 0
+        state.weight[np.unique(raster.inputs)[:12], np.arange(12)] = 1
+        scale = (lowered.params.syn.weight_sum << 16) // state.weight.sum(axis=0)
+        assert (scale * lowered.params.syn.w_max >= 1 << 31).all()
+        result = run(
+            lowered, state, raster, phase="train", seed=SEED, n_presentations=raster.n_images, kernel=kernel
+        )
+        assert result.activity[3] > 0 and result.stats[0, 3] > 0
+        states.append((state, result))
+    (slow, expected), (fast, found) = states
+    assert (slow.weight == fast.weight).all() and (expected.stats == found.stats).all()
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_raster(data: st.DataObject) -> None:
+    """Bursts, silence, inputs that spike twice in a step, and neurons that fire together, in any order."""
+    spec = network(
+        recipe="digits", neurons=40, neuron__v_th=data.draw(st.sampled_from([0.5, 6.0])),
+        neuron__refractory=data.draw(st.sampled_from([0, 1, 4])),
+        learning__n_essential=data.draw(st.integers(0, 2)),
+        **data.draw(st.sampled_from([{}, DIRECT])),
+    )  # fmt: skip
+    n_steps, rng = spec.encoding.n_steps, np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    per_step = np.where(
+        rng.random((2, n_steps)) < data.draw(st.sampled_from([0.1, 0.9])),
+        rng.integers(0, data.draw(st.sampled_from([3, 40])), (2, n_steps)),
+        0,
+    )
+    ends = np.cumsum(per_step).reshape(2, n_steps)
+    offsets = np.concatenate([np.concatenate([[0], ends[:-1, -1]])[:, None], ends], axis=1)
+    raster = Raster(64, n_steps, offsets, rng.integers(0, 64, ends[-1, -1]).astype(np.uint16))
+    lowered, seen = lower(spec), []
+    for kernel in ("generic", "fast"):
+        state = initial_state(lowered, SEED)
+        result = run(lowered, state, raster, phase="train", seed=SEED, n_presentations=2, kernel=kernel)
+        seen.append((state.weight, state.theta, state.v_th, result.counts, result.stats, result.activity))
+    for slow, fast in zip(*seen, strict=True):
+        np.testing.assert_array_equal(slow, fast)
 
 
 def test_a_flipped_weight_shows() -> None:

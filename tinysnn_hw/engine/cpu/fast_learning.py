@@ -144,12 +144,20 @@ def normalize_row(syn, seed, presentation, j, row, bias, stats):
     if total == 0:
         return
     scale = (syn.weight_sum << P.DECAY_BITS) // total
-    w_max = syn.w_max
-    low, high = np.int64(w_max), np.int64(0)
-    n_high = np.int64(0)
-    shift = np.int64(P.DECAY_BITS)
-    stochastic = syn.w_rounding == _STOCHASTIC
     key = chain(chain(chain(start(seed, _ROUND_NORMALIZE), presentation), np.uint32(0)), np.uint32(j))
+    if scale * syn.w_max + (1 << P.DECAY_BITS) < 1 << 31:
+        low, high, n_high = _scale_row_narrow(syn, key, scale, row, bias)
+    else:
+        low, high, n_high = _scale_row_wide(syn, key, scale, row, bias)
+    _note_row(stats, P.STAT_WEIGHT, low, high, np.int64(0), n_high)
+
+
+@inner
+def _scale_row_wide(syn, key, scale, row, bias):
+    """Multiply a row by ``scale`` in 64-bit lanes; return the lowest and the highest result, and how many saturated."""
+    w_max, shift = np.int64(syn.w_max), np.int64(P.DECAY_BITS)
+    low, high, n_high = w_max, np.int64(0), np.int64(0)
+    stochastic = syn.w_rounding == _STOCHASTIC
     bits = np.uint32(min(shift, syn.w_rand_bits))
     for i in range(row.shape[0]):
         n = np.int64(row[i]) * scale
@@ -159,7 +167,31 @@ def normalize_row(syn, seed, presentation, j, row, bias, stats):
         low = min(low, w)
         high = max(high, w)
         row[i] = w
-    _note_row(stats, P.STAT_WEIGHT, low, high, np.int64(0), n_high)
+    return low, high, n_high
+
+
+@inner
+def _scale_row_narrow(syn, key, scale, row, bias):
+    """Do the same in 32-bit lanes, where every product fits; every operation is cast back."""
+    i32 = np.int32
+    w_max, shift, factor = i32(syn.w_max), i32(P.DECAY_BITS), i32(scale)
+    b0, b2 = i32(bias[0]), i32(bias[2])
+    # One draw per weight even where none is needed would cost time only; its bits are masked off.
+    mask = i32(-1 if syn.w_rounding == _STOCHASTIC else 0)
+    bits = np.uint32(min(P.DECAY_BITS, syn.w_rand_bits))
+    down, up = np.uint32(np.uint32(32) - bits), np.uint32(np.uint32(P.DECAY_BITS) - bits)
+    low, high, n_high = w_max, i32(0), i32(0)
+    for i in range(np.uint64(row.shape[0])):
+        n = i32(i32(row[i]) * factor)
+        noise = i32(left(logical_right(chain(key, np.uint32(i)), down), up)) & mask
+        extra = i32(b0 + i32(i32(arithmetic_right(n, shift) & b2) + noise))
+        rounded = arithmetic_right(i32(n + extra), shift)
+        n_high = i32(n_high + i32(rounded > w_max))
+        w = min(rounded, w_max)
+        low = min(low, w)
+        high = max(high, w)
+        row[i] = w
+    return np.int64(low), np.int64(high), np.int64(n_high)
 
 
 @inner

@@ -10,3 +10,8 @@ inner = njit(cache=True, **_WITHOUT_WRAPPERS)
 
 Such a function must never be called from Python; there it ends the process.
 """
+inlined = njit(inline="always")
+"""Compiled into its caller: for what steps call often.
+
+LLVM may call what it could inline; an array then costs seven words to pass and a group of parameters one word each.
+"""

@@ -46,6 +46,9 @@ class Biases(NamedTuple):
     x_pre: tuple[int, int, int]
     theta: tuple[int, int, int]
     """The cut at the end of an image."""
+    depressed: tuple[int, int, int]
+    x_post: tuple[int, int, int]
+    v_inh: tuple[int, int, int]
 
 
 def rounding_biases(p: Params) -> Biases:
@@ -58,6 +61,9 @@ def rounding_biases(p: Params) -> Biases:
         normalize=rounding_bias(p.syn.w_rounding, P.DECAY_BITS),
         x_pre=rounding_bias(p.tra.x_rounding, P.DECAY_BITS),
         theta=rounding_bias(p.thr.theta_rounding, P.THETA_DECAY_BITS if multiply else p.thr.theta_sum_shift),
+        depressed=rounding_bias(p.syn.w_rounding, p.pair.y_frac + p.pair.eta_frac),
+        x_post=rounding_bias(p.pair.y_rounding, P.DECAY_BITS),
+        v_inh=rounding_bias(p.lay.v_rounding, P.DECAY_BITS),
     )
 
 

@@ -22,7 +22,6 @@ from tinysnn_hw.engine.run import (
     schedule_pieces,
 )
 from tinysnn_hw.errors import SpecError
-from tinysnn_hw.fixed.modes import rounding_bias
 
 if TYPE_CHECKING:
     from tinysnn_hw.data.raster import Raster
@@ -204,9 +203,8 @@ class CpuSession:
         elif p.pair.on:
             from tinysnn_hw.engine.cpu import fast_pairwise
 
-            depress = rounding_bias(p.syn.w_rounding, p.pair.y_frac + p.pair.eta_frac)
             fast_pairwise.run_images(
-                p, self.biases, depress, *inputs, eta_pre, inhibition, self.weights,
+                p, self.biases, *inputs, eta_pre, inhibition, self.weights,
                 fast_pairwise.make_scratch(p, self.plan), self.theta, self.v_th, counts, stats, activity,
             )  # fmt: skip
         else:
