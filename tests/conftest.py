@@ -18,9 +18,8 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache"))
 
 # Kernels compile on first use, so no example has a deadline. Another profile: --hypothesis-profile=nightly
 hypothesis.settings.register_profile("dev", max_examples=50, derandomize=True, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=100, derandomize=True, deadline=None)
 hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+hypothesis.settings.load_profile("dev")
 
 # The instruction sets that decide how a compiled kernel may be vectorised.
 CPU_FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve", "sve2")
@@ -41,7 +40,10 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked ``gpu``, saying why, where Numba finds no device."""
+    """Put the files with slow tests first; skip the tests marked ``gpu``, saying why, where Numba finds no device."""
+    # A process that began a long file last would work on alone.
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -40,6 +40,7 @@ RECIPES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_shipped_recipes(name: str, recipe: str) -> None:
     seen = compared(load_network(name, recipe=recipe), None)

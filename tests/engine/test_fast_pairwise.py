@@ -86,6 +86,7 @@ def compared(spec: NetworkSpec, plan: str | None, images: np.ndarray | None = No
 RECIPES = [(name, recipe) for name in NETWORKS for recipe in summarize_network(name).recipes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_shipped_recipes(name: str, recipe: str) -> None:
     seen = compared(load_network(name, recipe=recipe), None)

@@ -159,6 +159,7 @@ def compare_fast_with_generic(case: Case, lowered: Lowered, tally: Counter[str])
     tally["compared"] += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairwise", [False, True], ids=["windows", "pairwise"])
 @pytest.mark.parametrize("plain", [True, False])
 def test_fast_equals_generic(plain: bool, pairwise: bool) -> None:

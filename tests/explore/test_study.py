@@ -114,15 +114,16 @@ def test_ten_thousand_trials_are_chosen_from_and_reported_in_seconds(grid, tmp_p
         if file.is_file():
             (folder / file.name).write_bytes(file.read_bytes())
     grow(folder, 120)
-    # Processor time, not the clock's: other work on the machine is not counted.
+    # Processor time, of which other work on the machine changes less than of the clock's. It takes 5 to 10 s; work that
+    # grew with the square of the trials would take minutes.
     began = time.process_time()
     study = load_study(folder)
     select(study)
     chosen = time.process_time()
     write_report(study, folder / "report")
     assert len(study.trials) == 10_080
-    assert chosen - began < 10
-    assert time.process_time() - began < 10
+    assert chosen - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_a_folder_without_a_study_says_what_to_do(tmp_path):

@@ -108,6 +108,7 @@ def formats(widest: int) -> st.SearchStrategy[Format]:
     )
 
 
+@pytest.mark.slow
 @given(
     fmt_from=formats(62),
     fmt_to=formats(32),
