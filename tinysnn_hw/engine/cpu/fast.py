@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.fast_learning import (
-    NO_SLOT,
     add_events,
     advance_counts,
     begin_traces,
     decay,
     decay_drawn,
     forget_thresholds,
+    keep_strongest,
     learn_row,
     list_active,
     normalize_row,
@@ -32,6 +32,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
     store_trace,
 )
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
+from tinysnn_hw.engine.cpu.flags import FLAGS
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
 from tinysnn_hw.engine.cpu.inner import inner
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, integrate_counting, lif_pass
@@ -65,11 +66,14 @@ class Scratch(NamedTuple):
     n_window: NDArray[np.int32]
     learned: NDArray[np.bool_]
     x_pre: NDArray[np.int32]
-    c_pre: NDArray[np.int32]
-    slot_of: NDArray[np.uint16]
-    """Where the exponential trace of an input stands in ``trace``."""
+    spiked: NDArray[np.uint8]
+    """Flags of inputs, in whole blocks; 0 outside of `list_active`."""
     active: NDArray[np.uint16]
+    """The inputs that spike in this image."""
+    slot_of: NDArray[np.uint16]
+    """Where such an input stands in ``active``, ``trace`` and ``c_pre``."""
     trace: NDArray[np.int32]
+    c_pre: NDArray[np.int32]
     winners: NDArray[np.int64]
     """[2, n_steps]: the neurons that fired in this image, and when."""
 
@@ -101,10 +105,11 @@ def make_scratch(p: Params, plan: LanePlan) -> Scratch:
         n_window=np.zeros(n, np.int32),
         learned=np.zeros(n, np.bool_),
         x_pre=np.zeros(m, np.int32),
-        c_pre=np.zeros(m, np.int32),
-        slot_of=np.full(m, NO_SLOT, np.uint16),
+        spiked=aligned_zeros(-(-m // FLAGS) * FLAGS, np.uint8),
         active=np.zeros(m, np.uint16),
+        slot_of=np.zeros(m, np.uint16),
         trace=np.zeros(m, np.int32),
+        c_pre=np.zeros(m, np.int32),
         winners=np.zeros((2, p.n_steps), np.int64),
     )
 
@@ -225,12 +230,13 @@ def run_images(
         v[:] = 0
         # Winners first_held to n_fired - 1 are still refractory.
         first_held, n_fired = np.int64(0), np.int64(0)
+        # Those from fired_before on fired in this window.
+        fired_before, most_spikes = np.int64(0), np.int64(0)
         counts[image, :] = 0
         n_active = np.int64(0)
         if learn:
             n_post[:] = 0
             n_window[:] = 0
-            learned[:] = False
             n_active = list_active(offsets[image], inputs, scratch)
             begin_traces(p, scratch, n_active)
         key_image = chain(key_v_mem, presentation)
@@ -286,6 +292,7 @@ def run_images(
                 counts[image, winner] += 1
                 if learn:
                     n_post[winner] += 1
+                    most_spikes = max(most_spikes, np.int64(n_post[winner]))
                     n_window[winner] += 1
                     spike_theta(p.thr, seed, presentation, t, winner, theta, v_th, stats)
                     th_lane[winner] = threshold_lane(mem, v_th[winner], lane_max)
@@ -305,18 +312,16 @@ def run_images(
                 next_update += p.update_steps
                 if p.trace == P.TRACE_WINDOW:
                     advance_counts(
-                        p.tra, seed, presentation, u, inputs, window_begin, end, x_scale, scratch.c_pre, x_pre,
-                        biases.x_pre, stats,
+                        p.tra, seed, presentation, u, inputs, window_begin, end, x_scale, slot_of, scratch.active,
+                        scratch.c_pre, trace, n_active, biases.x_pre, stats,
                     )  # fmt: skip
                     window_begin = end
-                else:
-                    store_trace(scratch, n_active)
-                k_eta = potentiation(p.syn, n_post) * eta[image]
-                first_learner, last_learner = np.int64(0), np.int64(n)
+                store_trace(scratch, n_active)
+                k_eta = potentiation(p.syn, most_spikes) * eta[image]
                 if p.learners == P.LEARN_WINNER:
-                    first_learner = np.argmax(n_window)
-                    last_learner = first_learner + 1
-                for j in range(first_learner, last_learner):
+                    keep_strongest(n_window, winners, fired_before, n_fired)
+                for k in range(fired_before, n_fired):
+                    j = winners[0, k]
                     if n_window[j] > 0:
                         learn_row(
                             p.syn,
@@ -335,13 +340,14 @@ def run_images(
                             scatter_active(weights, j, scratch.active, n_active)
                         learned[j] = True
                         activity[P.ACT_UPDATES] += 1
-                n_window[:] = 0
+                        n_window[j] = 0
+                fired_before = n_fired
         n_spikes += n_fired
         if learn:
-            for k in range(n_active):
-                scratch.slot_of[scratch.active[k]] = NO_SLOT
-            for j in range(n):
+            for k in range(n_fired):
+                j = winners[0, k]
                 if learned[j]:
+                    learned[j] = False
                     if p.syn.weight_sum > 0:
                         normalize_row(
                             p.syn, seed, presentation, j, weights.master[j], biases.normalize, stats

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinysnn_hw.engine import params as P
+from tinysnn_hw.engine.cpu.flags import FLAGS, lowest_bit, take_flags
 from tinysnn_hw.engine.cpu.generic import forget_theta
 from tinysnn_hw.engine.cpu.inner import inner
 from tinysnn_hw.fixed.modes import Rounding
@@ -195,79 +196,101 @@ def _scale_row_narrow(syn, key, scale, row, bias):
 
 
 @inner
-def advance_counts(tra, seed, presentation, u, inputs, begin, end, x_scale, c_pre, x_pre, bias, stats):
-    """Advance the windowed counts by the events of a window and read ``x_pre`` from them."""
-    for i in range(c_pre.shape[0]):
-        c_pre[i] = np.int32(c_pre[i] >> np.int32(1))
-    for e in range(begin, end):
-        c_pre[inputs[e]] += 1
+def advance_counts(
+    tra, seed, presentation, u, inputs, begin, end, x_scale, slot_of, active, c_pre, trace, n_active, bias, stats,
+):  # fmt: skip
+    """Advance the windowed counts of the inputs that spike in this image and read their traces from them.
+
+    The others have a count of 0, which reads as 0 in every rounding mode.
+    """
+    for slot in range(np.uint64(n_active)):
+        c_pre[slot] = np.int32(c_pre[slot] >> np.int32(1))
+    for e in range(np.uint64(begin), np.uint64(end)):
+        c_pre[slot_of[inputs[e]]] += 1
+    if n_active < slot_of.shape[0]:
+        _note_row(stats, P.STAT_X_PRE, np.int64(0), np.int64(0), np.int64(0), np.int64(0))
     stochastic = tra.x_rounding == _STOCHASTIC
     if tra.narrow_counts and not stochastic:
-        _read_counts_narrow(tra, x_scale[u], c_pre, x_pre, bias, stats)
+        _read_counts_narrow(tra, x_scale[u], c_pre, trace, n_active, bias, stats)
         return
     shift = np.int64(P.DECAY_BITS)
     scale = x_scale[u]
     low, high = np.int64(tra.x_max), np.int64(0)
     key = chain(chain(start(seed, _ROUND_X_PRE), presentation), np.uint32(u))
     bits = np.uint32(min(shift, tra.x_rand_bits))
-    for i in range(c_pre.shape[0]):
-        count = min(np.int64(c_pre[i]), tra.c_max)
-        c_pre[i] = count
+    for slot in range(np.uint64(n_active)):
+        count = min(np.int64(c_pre[slot]), tra.c_max)
+        c_pre[slot] = count
         n = count * scale
-        rounded = _drawn(n, shift, bits, key, i) if stochastic else _biased(n, shift, bias)
+        rounded = _drawn(n, shift, bits, key, active[slot]) if stochastic else _biased(n, shift, bias)
         x = min(rounded, tra.x_one)
         low = min(low, x)
         high = max(high, x)
-        x_pre[i] = x
+        trace[slot] = x
     _note_row(stats, P.STAT_X_PRE, low, high, np.int64(0), np.int64(0))
 
 
 @inner
-def _read_counts_narrow(tra, x_scale, c_pre, x_pre, bias, stats):
-    """Read ``x_pre`` in 32-bit lanes, where the product is proven to fit; every operation is cast back."""
+def _read_counts_narrow(tra, x_scale, c_pre, trace, n_active, bias, stats):
+    """Read the traces in 32-bit lanes, where the product is proven to fit; every operation is cast back."""
     i32 = np.int32
     shift, scale, x_one = i32(P.DECAY_BITS), i32(x_scale), i32(tra.x_one)
     c_max = i32(min(tra.c_max, np.int64(2**31 - 1)))
     b0, b2 = i32(bias[0]), i32(bias[2])
     low, high = x_one, i32(0)
-    for i in range(c_pre.shape[0]):
-        count = min(i32(c_pre[i]), c_max)
-        c_pre[i] = count
+    for slot in range(np.uint64(n_active)):
+        count = min(i32(c_pre[slot]), c_max)
+        c_pre[slot] = count
         n = i32(count * scale)
         x = min(i32(i32(n + b0 + i32(i32(n >> shift) & b2)) >> shift), x_one)
         low = min(low, x)
         high = max(high, x)
-        x_pre[i] = x
+        trace[slot] = x
     _note_row(stats, P.STAT_X_PRE, np.int64(low), np.int64(high), np.int64(0), np.int64(0))
-
-
-NO_SLOT = 65535
-"""Marks an input that is silent in this image; no network has so many inputs."""
 
 
 @inner
 def list_active(offsets, inputs, scratch):
     """List the inputs that spike in an image, each with its place in the list; return how many there are."""
-    slot_of, active = scratch.slot_of, scratch.active
+    slot_of, active, spiked = scratch.slot_of, scratch.active, scratch.spiked
     for e in range(np.uint64(offsets[0]), np.uint64(offsets[-1])):
-        slot_of[inputs[e]] = 0
+        spiked[inputs[e]] = 1
     n_active = np.uint64(0)
-    for i in range(np.uint64(slot_of.shape[0])):
-        spikes = slot_of[i] != NO_SLOT
-        active[n_active] = i
-        slot_of[i] = n_active if spikes else NO_SLOT
-        n_active += np.uint64(spikes)
+    for block in range(spiked.shape[0] // FLAGS):
+        found = take_flags(spiked, block)
+        while found:
+            i = block * FLAGS + lowest_bit(found)
+            found &= found - 1
+            active[n_active] = i
+            slot_of[i] = n_active
+            n_active += np.uint64(1)
     return np.int64(n_active)
 
 
 @inner
 def begin_traces(p, scratch, n_active):
     """Set all traces to 0 at the onset of an image."""
+    scratch.x_pre[:] = 0
     if p.trace == P.TRACE_WINDOW:
-        scratch.c_pre[:] = 0
+        scratch.c_pre[:n_active] = 0
     else:
-        scratch.x_pre[:] = 0
         scratch.trace[:n_active] = 0
+
+
+@inner
+def keep_strongest(n_window, winners, first, last):
+    """Forget the spikes of all but the neuron that fired most in a window, the lowest on a tie.
+
+    ``winners[0, first:last]`` are the neurons that fired in it.
+    """
+    strongest, most = np.int64(-1), np.int32(0)
+    for k in range(first, last):
+        j = winners[0, k]
+        if n_window[j] > most or (n_window[j] == most and j < strongest):
+            strongest, most = j, n_window[j]
+    for k in range(first, last):
+        if winners[0, k] != strongest:
+            n_window[winners[0, k]] = 0
 
 
 @inner

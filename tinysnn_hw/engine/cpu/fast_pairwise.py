@@ -24,8 +24,9 @@ from tinysnn_hw.engine.cpu.fast import (
     peak_v_mem,
     threshold_lane,
 )
-from tinysnn_hw.engine.cpu.fast_learning import NO_SLOT, forget_thresholds, list_active
+from tinysnn_hw.engine.cpu.fast_learning import forget_thresholds, list_active
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
+from tinysnn_hw.engine.cpu.flags import FLAGS
 from tinysnn_hw.engine.cpu.generic_learning import spike_theta
 from tinysnn_hw.engine.cpu.inner import inlined
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, integrate_counting, lif_pass
@@ -68,9 +69,12 @@ class Scratch(NamedTuple):
     noise: NDArray[Any] | tuple[()] | None
     winners: NDArray[np.int64]
     """[2, n_steps]: the neurons that fired in this image, and when."""
-    slot_of: NDArray[np.uint16]
-    """Where an input that spikes in this image stands in ``active``, ``trace`` and ``buffer``."""
+    spiked: NDArray[np.uint8]
+    """Flags of inputs, in whole blocks; 0 outside of `list_active`."""
     active: NDArray[np.uint16]
+    """The inputs that spike in this image."""
+    slot_of: NDArray[np.uint16]
+    """Where such an input stands in ``active``, ``trace`` and ``buffer``."""
     trace: NDArray[np.int32]
     buffer: NDArray[np.int32]
     seen: NDArray[np.int32]
@@ -103,8 +107,9 @@ def make_scratch(p: Params, plan: LanePlan) -> Scratch:
         peak=aligned_zeros(VECTOR_BYTES // plan.lane.itemsize, plan.lane),
         noise=make_noise(p, plan, lanes),
         winners=np.zeros((2, p.n_steps), np.int64),
-        slot_of=np.full(m, NO_SLOT, np.uint16),
+        spiked=aligned_zeros(-(-m // FLAGS) * FLAGS, np.uint8),
         active=np.zeros(m, np.uint16),
+        slot_of=np.zeros(m, np.uint16),
         trace=np.zeros(m, np.int32),
         buffer=np.zeros(m, np.int32),
         seen=np.zeros(m, np.int32),
@@ -339,8 +344,6 @@ def run_images(
                     learned[winner] = True
                     activity[P.ACT_UPDATES] += 1
         if learn:
-            for k in range(n_active):
-                scratch.slot_of[active[k]] = NO_SLOT
             for j in range(n if p.syn.weight_sum > 0 else 0):
                 if learned[j]:
                     normalize(

@@ -231,7 +231,7 @@ def run_images(
                         weight,
                         stats,
                     )
-                k_eta = potentiation(p.syn, n_post) * eta[image]
+                k_eta = potentiation(p.syn, np.int64(n_post.max())) * eta[image]
                 first_learner, last_learner = np.int64(0), np.int64(n)
                 if p.learners == P.LEARN_WINNER:
                     first_learner = np.argmax(n_window)

@@ -40,13 +40,10 @@ def forget_theta(thr, n_steps, seed, presentation, theta, v_th, stats):
 
 
 @njit(cache=True)
-def potentiation(syn, n_post):
-    """Return the factor k of Eq. 1, or 1 where it is constant."""
+def potentiation(syn, most):
+    """Return the factor k of Eq. 1, or 1 where it is constant; ``most`` is the highest number of output spikes."""
     if syn.eq1 == 0:
         return np.int64(1)
-    most = np.int64(0)
-    for j in range(n_post.shape[0]):
-        most = max(most, np.int64(n_post[j]))
     return (most + syn.n_th - 1) // syn.n_th
 
 
