@@ -130,20 +130,20 @@ def encode(
     quantile = tables.quantile.astype(np.uint16)
     offsets = np.zeros((len(order), tables.n_steps + 1), np.int64)
     capacity = expected_events(images, order, tables)
-    depth = 2 * spike_kernels.COPY
+    depth_bits = spike_kernels.DEPTH_BITS
     while True:
         inputs = np.empty(capacity, np.uint16)
         shared = (images, order, tables.interval, quantile, tables.gain, np.uint32(seed), purpose, first)
         if spikes == "pooled":
             n_events = spike_kernels.pooled(*shared, offsets, inputs)
         else:
-            n_events = spike_kernels.renewal(*shared, spikes == "regular", depth, offsets, inputs)
+            n_events = spike_kernels.renewal(*shared, spikes == "regular", depth_bits, offsets, inputs)
         if n_events >= 0:
             return Raster(images.shape[1], tables.n_steps, offsets, inputs[:n_events])
         if n_events == spike_kernels.SHORT_BUFFER:
             capacity *= 2
         else:
-            depth *= 2
+            depth_bits += 1
 
 
 def spike_purpose(phase: str, spikes: str) -> Purpose:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinysnn_hw.data.moves import COPY, copy_elements
 from tinysnn_hw.fixed.compiled import njit
 from tinysnn_hw.fixed.random import chain, start
 
@@ -20,8 +21,8 @@ PICK_BITS = 32 - QUANTILE_BITS
 INTERVAL_MAX = (1 << 38) - 1
 FULL_BUCKET, SHORT_BUFFER = -2, -1
 """What a kernel returns when it has to be called again with more room."""
-COPY = 32
-"""Events moved at once."""
+DEPTH_BITS = 6
+"""log2 of the room for the events of one step that `renewal` is given first."""
 _WORDS = 32
 """Random words drawn at once, in vector code; those behind the last event are not used."""
 _GUIDE_BITS = 11
@@ -38,69 +39,73 @@ def _gain(image, gain):
     return min(max((total << GAIN_BITS) // gain[1], gain[2]), gain[3])
 
 
+@njit(cache=True)
+def _list_pixels(image, pixel):
+    """List the pixels that are not 0; return their number."""
+    n = np.uint64(0)
+    for p in range(np.uint64(image.shape[0])):
+        pixel[n] = p
+        n += np.uint64(image[p] > 0)
+    return n
+
+
 @njit(cache=True, nogil=True)
 def renewal(
-    images, order, interval, quantile, gain, seed, purpose, first, regular, depth, offsets, inputs,
+    images, order, interval, quantile, gain, seed, purpose, first, regular, depth_bits, offsets, inputs,
 ):  # fmt: skip
     """Fill ``offsets`` and ``inputs`` with one process per pixel.
 
-    Events are put into one bucket per step, ``depth`` deep.  Pixels are visited in ascending order, so a
-    bucket is ascending too.  Returns the number of events, `SHORT_BUFFER` when ``inputs`` is too short,
-    `FULL_BUCKET` when a bucket is full.
+    Events are put into one bucket per step, which has room for less than ``2**depth_bits``.  Pixels are visited in
+    ascending order, so a bucket is ascending too.  Returns the number of events, `SHORT_BUFFER` when ``inputs`` is too
+    short, `FULL_BUCKET` when a bucket is full.
     """
     n_inputs = images.shape[1]
     n_steps = offsets.shape[1] - 1
     end_time = np.int64(n_steps) << TIME_BITS
-    bucket = np.empty(n_steps * depth + COPY, np.uint16)
-    filled = np.empty(n_steps, np.int32)
+    bucket = np.empty((n_steps << depth_bits) + COPY, np.uint16)
+    full = np.uint64((1 << depth_bits) - 1)
+    # The next free place of each bucket.
+    free = np.empty(n_steps, np.int64)
+    pixel = np.empty(n_inputs, np.uint16)
     base = np.int64(0)
     for i in range(order.shape[0]):
         image = images[order[i]]
         factor = _gain(image, gain)
         prefix = chain(start(seed, purpose), np.uint32(first + i))
-        filled[:] = 0
-        for p in range(n_inputs):
+        for s in range(n_steps):
+            free[s] = s << depth_bits
+        for m in range(_list_pixels(image, pixel)):
+            p = pixel[m]
             if interval[image[p]] == 0:
                 continue
             mean = min(max((interval[image[p]] * factor) >> GAIN_BITS, 1), INTERVAL_MAX)
             key = chain(prefix, np.uint32(p))
-            if regular:
-                time = (mean * (np.int64(chain(key, np.uint32(0))) >> 8)) >> 24
-                while time < end_time:
-                    step = np.uint64(time >> TIME_BITS)
-                    place = filled[step]
-                    if place == depth:
-                        return FULL_BUCKET
-                    bucket[step * np.uint64(depth) + np.uint64(place)] = p
-                    filled[step] = place + 1
-                    time += mean
-                continue
             k = np.uint32(0)
-            time = (mean * np.int64(quantile[chain(key, k) >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
+            if regular:
+                time = (mean * (np.int64(chain(key, k)) >> 8)) >> 24
+            else:
+                time = (mean * np.int64(quantile[chain(key, k) >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
             while time < end_time:
                 step = np.uint64(time >> TIME_BITS)
-                place = filled[step]
-                if place == depth:
-                    return FULL_BUCKET
-                bucket[step * np.uint64(depth) + np.uint64(place)] = p
-                filled[step] = place + 1
-                k = np.uint32(k + np.uint32(1))
-                time += (mean * np.int64(quantile[chain(key, k) >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
-        if base + filled.sum() + COPY > inputs.shape[0]:
-            return SHORT_BUFFER
+                place = np.uint64(free[step])
+                if place & full == full:
+                    return np.int64(FULL_BUCKET)
+                bucket[place] = p
+                free[step] = place + np.uint64(1)
+                if regular:
+                    time += mean
+                else:
+                    k = np.uint32(k + np.uint32(1))
+                    time += (mean * np.int64(quantile[chain(key, k) >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
         offsets[i, 0] = base
         for s in range(n_steps):
-            # Unsigned indices: without the test for negative ones the copies become vector moves.
-            target = np.uint64(base)
-            source = np.uint64(s * depth)
-            count = filled[s]
-            if count <= COPY:
-                # A fixed length is fastest; what is too much is overwritten by the next step.
-                for k in range(np.uint64(COPY)):
-                    inputs[target + k] = bucket[source + k]
-            else:
-                for k in range(np.uint64(count)):
-                    inputs[target + k] = bucket[source + k]
+            begin = s << depth_bits
+            count = free[s] - begin
+            if base + count + COPY > inputs.shape[0]:
+                return np.int64(SHORT_BUFFER)
+            # Fixed lengths are fastest; what is too much is overwritten by the next step.
+            for done in range(0, count, COPY):
+                copy_elements(inputs, base + done, bucket, begin + done)
             base += count
             offsets[i, s + 1] = base
     return base
@@ -108,14 +113,11 @@ def renewal(
 
 @njit(cache=True)
 def _list_rates(image, rates, pixel, below):
-    """List the pixels that spike and the sum of the rates before each; return their number and the sum of all."""
-    n, total = np.uint64(0), np.uint64(0)
-    for p in range(image.shape[0]):
-        pixel[n] = p
-        below[n] = total
-        rate = rates[image[p]]
-        total += rate
-        n += np.uint64(rate > 0)
+    """List the pixels that are not 0 and the sum of the rates before each; return their number and the sum of all."""
+    n, total = _list_pixels(image, pixel), np.uint64(0)
+    for k in range(n):
+        below[k] = total
+        total += rates[image[pixel[k]]]
     below[n] = total
     return n, total
 
