@@ -34,7 +34,7 @@ from tinysnn_hw.engine.cpu.fast_learning import (
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.flags import FLAGS
 from tinysnn_hw.engine.cpu.generic import potentiation, spike_theta
-from tinysnn_hw.engine.cpu.inner import inner
+from tinysnn_hw.engine.cpu.inner import fill, inner
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, integrate_counting, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
 from tinysnn_hw.engine.cpu.leak import leak_scalars
@@ -227,16 +227,16 @@ def run_images(
         presentation = np.uint32(first + image)
         # The plan allows more than the range only with a floor, where it is the same as the range.
         amount = min(inhibition[image], mem.v_max - mem.v_min) << mem.v_shift
-        v[:] = 0
+        fill(v[1], 0)  # which the first step reads
         # Winners first_held to n_fired - 1 are still refractory.
         first_held, n_fired = np.int64(0), np.int64(0)
         # Those from fired_before on fired in this window.
         fired_before, most_spikes = np.int64(0), np.int64(0)
-        counts[image, :] = 0
+        fill(counts[image], 0)
         n_active = np.int64(0)
         if learn:
-            n_post[:] = 0
-            n_window[:] = 0
+            fill(n_post, 0)
+            fill(n_window, 0)
             n_active = list_active(offsets[image], inputs, scratch)
             begin_traces(p, scratch, n_active)
         key_image = chain(key_v_mem, presentation)

@@ -7,7 +7,7 @@ import numpy as np
 from tinysnn_hw.engine import params as P
 from tinysnn_hw.engine.cpu.flags import FLAGS, lowest_bit, take_flags
 from tinysnn_hw.engine.cpu.generic import forget_theta
-from tinysnn_hw.engine.cpu.inner import inner
+from tinysnn_hw.engine.cpu.inner import fill, inner
 from tinysnn_hw.fixed.modes import Rounding
 from tinysnn_hw.fixed.random import Purpose, chain, start
 from tinysnn_hw.fixed.words import arithmetic_right, left, logical_right
@@ -270,7 +270,7 @@ def list_active(offsets, inputs, scratch):
 @inner
 def begin_traces(p, scratch, n_active):
     """Set all traces to 0 at the onset of an image."""
-    scratch.x_pre[:] = 0
+    fill(scratch.x_pre, 0)
     if p.trace == P.TRACE_WINDOW:
         scratch.c_pre[:n_active] = 0
     else:

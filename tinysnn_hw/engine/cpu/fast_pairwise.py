@@ -28,7 +28,7 @@ from tinysnn_hw.engine.cpu.fast_learning import forget_thresholds, list_active
 from tinysnn_hw.engine.cpu.fire import find_winner, inhibit, largest
 from tinysnn_hw.engine.cpu.flags import FLAGS
 from tinysnn_hw.engine.cpu.generic_learning import spike_theta
-from tinysnn_hw.engine.cpu.inner import inlined
+from tinysnn_hw.engine.cpu.inner import fill, inlined
 from tinysnn_hw.engine.cpu.integrate import CROSSED, SUSPICIOUS, integrate_counting, lif_pass
 from tinysnn_hw.engine.cpu.lanes import VECTOR_BYTES
 from tinysnn_hw.engine.cpu.leak import leak_scalars
@@ -221,22 +221,21 @@ def run_images(
         presentation = np.uint32(first + image)
         # The plan allows more than the range only with a floor, where it is the same as the range.
         amount = min(inhibition[image], p.mem.v_max - p.mem.v_min) << p.mem.v_shift
-        v[:] = 0
+        fill(v[1], 0)  # which the first step reads
         # Winners first_held to n_fired - 1 are still refractory.
         first_held, n_fired = np.int64(0), np.int64(0)
-        counts[image, :] = 0
+        fill(counts[image], 0)
         winner, inhibitory = np.int64(-1), np.int64(-1)
         n_active, n_posts = 0, 0
         if p.lay.on:
-            scratch.v_inh[:] = 0
-            scratch.inh_last[:] = -1
-            scratch.inh_free[:] = 0
+            fill(scratch.v_inh, 0)
+            fill(scratch.inh_last, -1)
+            fill(scratch.inh_free, 0)
             note(stats, P.STAT_V_INH, 0, 0)
         if learn:
-            n_post[:] = 0
-            x_post[:] = 0
-            learned[:] = False
-            seen[:] = -p.n_steps
+            fill(n_post, 0)
+            fill(x_post, 0)
+            fill(seen, -p.n_steps)
             note(stats, P.STAT_X_PRE, 0, 0)
             note(stats, P.STAT_X_POST, 0, 0)
             n_active = list_active(offsets[image], inputs, scratch)
@@ -344,12 +343,14 @@ def run_images(
                     learned[winner] = True
                     activity[P.ACT_UPDATES] += 1
         if learn:
-            for j in range(n if p.syn.weight_sum > 0 else 0):
-                if learned[j]:
+            for k in range(n_fired):
+                j = winners[0, k]
+                if learned[j] and p.syn.weight_sum > 0:
                     normalize(
                         p.syn, p.n_inputs, seed, presentation, j, weights, scratch.buffer, biases.normalize, stats
                     )  # fmt: skip
                     activity[P.ACT_NORMALIZATIONS] += 1
+                learned[j] = False
             if p.thr.theta_forget != P.FORGET_NONE:
                 forget_thresholds(p.thr, p.n_steps, seed, presentation, theta, v_th, biases.theta, stats)
                 for j in range(n):

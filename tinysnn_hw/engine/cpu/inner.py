@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tinysnn_hw.fixed.compiled import njit
 
 _WITHOUT_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -15,3 +17,10 @@ inlined = njit(inline="always")
 
 LLVM may call what it could inline; an array then costs seven words to pass and a group of parameters one word each.
 """
+
+
+@inlined
+def fill(values, value):
+    """Set a row of numbers to one value: in vectors, while Numba's assignment to a slice goes one by one."""
+    for k in range(np.uint64(values.shape[0])):
+        values[k] = value
