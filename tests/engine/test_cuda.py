@@ -89,7 +89,8 @@ def test_kernels_in_the_simulator() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("group", "cc"), [("plain", "9.0"), ("spikes", "9.0"), ("bytes", "9.0"), ("halves", "9.0"), ("bytes", "8.7")]
+    ("group", "cc"),
+    [("plain", "9.0"), ("spikes", "9.0"), ("bytes", "9.0"), ("halves", "9.0"), ("bytes", "8.7")],
 )
 def test_kernels_compile_to_ptx(group: str, cc: str) -> None:
     ran = subprocess.run(

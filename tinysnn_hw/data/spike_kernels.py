@@ -81,10 +81,11 @@ def renewal(
             mean = min(max((interval[image[p]] * factor) >> GAIN_BITS, 1), INTERVAL_MAX)
             key = chain(prefix, np.uint32(p))
             k = np.uint32(0)
+            word = chain(key, k)
             if regular:
-                time = (mean * (np.int64(chain(key, k)) >> 8)) >> 24
+                time = (mean * (np.int64(word) >> 8)) >> 24
             else:
-                time = (mean * np.int64(quantile[chain(key, k) >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
+                time = (mean * np.int64(quantile[word >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
             while time < end_time:
                 step = np.uint64(time >> TIME_BITS)
                 place = np.uint64(free[step])
@@ -96,7 +97,8 @@ def renewal(
                     time += mean
                 else:
                     k = np.uint32(k + np.uint32(1))
-                    time += (mean * np.int64(quantile[chain(key, k) >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
+                    word = chain(key, k)
+                    time += (mean * np.int64(quantile[word >> np.uint32(PICK_BITS)])) >> QUANTILE_BITS
         offsets[i, 0] = base
         for s in range(n_steps):
             begin = s << depth_bits
