@@ -226,12 +226,14 @@ def test_evaluation_on_data_without_a_name_needs_its_path(tiny, tmp_path, tinysn
     assert "mine has other contents than the data set of that name" in changed.err
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".csv", ".hex"])
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".hex", ""])
 def test_trace(trained, tmp_path, tinysnn, suffix):
     out = tmp_path / f"trace{suffix}"
     ran = tinysnn("trace", trained, "--image", 3, "--image", 5, "--out", out)
     assert ran.code == 0 and f"wrote {out}" in ran.err
-    assert out.stat().st_size > 1000
+    assert suffix == "" or out.stat().st_size > 1000
+    if suffix == "":
+        assert (out / "v_mem.hex").stat().st_size > 1000 and (out / "memories.svh").is_file()
     if suffix == ".npz":
         with np.load(out) as arrays:
             assert arrays["images"].tolist() == [3, 5] and arrays["v_mem"].shape == (2, 250, 16)
@@ -240,7 +242,10 @@ def test_trace(trained, tmp_path, tinysnn, suffix):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--out", "t.vcd"), "--out t.vcd: the suffix '.vcd' names no format; allowed: .npz, .csv, .hex"),
+        (
+            ("--out", "t.vcd"),
+            "--out t.vcd: the suffix '.vcd' names no format; allowed: .npz, .csv, .hex, or none",
+        ),
         (("--out", "t.npz", "--split", "both"), "--split 'both': allowed: test, train"),
         (("--out", "t.npz", "--image", 999), "image 999"),
     ],

@@ -316,7 +316,7 @@ def test_wrong_requests_are_named(model, twin, digits, recorded, tmp_path, files
             trace(model, digits, images)
     with pytest.raises(DataError, match="has 64 inputs per image"):
         trace(dataclasses.replace(model, network=_wider(model)), digits, 0)
-    with pytest.raises(DataError, match=r"suffix '\.txt'; allowed: \.npz, \.csv, \.hex"):
+    with pytest.raises(DataError, match=r"suffix '\.txt'; allowed: \.npz, \.csv, \.hex, or none"):
         write_trace(recorded, tmp_path / "trace.txt")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):

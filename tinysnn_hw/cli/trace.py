@@ -19,7 +19,13 @@ SPLITS = ("test", "train")
 @reporting_errors
 def trace(
     folder: options.Folder,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: .npz, .csv or .hex.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="File to write: .npz, .csv or .hex; without a suffix a folder of $readmemh files.",
+        ),
+    ],
     image: Annotated[
         list[int] | None,
         typer.Option(metavar="N", min=0, help="Index of an image, from 0; can be given again. [default: 0]"),
@@ -29,10 +35,15 @@ def trace(
     data_dir: options.DataDir = None,
     json: options.Json = False,
 ) -> None:
-    """Write every register after every step for chosen images, as .npz, .csv or .hex by the file's suffix."""
-    if out.suffix not in SUFFIXES:
+    """Write every register after every step for chosen images.
+
+    As .npz, .csv or .hex by the file's suffix; without a suffix as a folder for a test bench: a $readmemh file per
+    register, input events, winners, and memories.svh that declares them.
+    """
+    if out.suffix not in ("", *SUFFIXES):
         raise SpecError(
-            f"--out {out}: the suffix {out.suffix!r} names no format; allowed: {', '.join(SUFFIXES)}"
+            f"--out {out}: the suffix {out.suffix!r} names no format; allowed: {', '.join(SUFFIXES)}, or none "
+            "for a folder"
         )
     if split not in SPLITS:
         raise SpecError(f"--split {split!r}: allowed: {', '.join(SPLITS)}")

@@ -19,6 +19,7 @@ from tinysnn_hw.engine import lower
 from tinysnn_hw.engine.run import run
 from tinysnn_hw.errors import DataError, SpecError
 from tinysnn_hw.fixed.format import Format
+from tinysnn_hw.learning.memories import write_memories
 from tinysnn_hw.learning.model import Model
 from tinysnn_hw.learning.stream import Data, Stream, check_data
 from tinysnn_hw.version import NUMERIC_VERSION
@@ -161,12 +162,13 @@ def trace(model: Model, data: Data, images: int | Sequence[int], *, split: str =
 def write_trace(recorded: Trace, path: str | os.PathLike[str]) -> Path:
     """Write a trace as ``.npz``, ``.csv`` or ``.hex``; the file appears only when it is complete.
 
+    Without a suffix it becomes a folder for an HDL test bench, see `tinysnn_hw.learning.memories.write_memories`.
     ``.npz``: one array per register and the winners; ``events`` as rows (place in ``images``, step, input);
     ``weight`` and ``v_th`` as frozen; ``meta`` (JSON): configuration, formats, and under ``traced`` the data, split and
     phase.  The presentation number of docs/numerics.md, section 2, is the image index.
     ``.csv``: one row per image, step and neuron; an inhibitory neuron has the number of the neuron that excites it.
-    ``.hex``: text sections headed by ``// name format shape``, one two's-complement word of
-    ``ceil(width / 4)`` digits per line, as ``$readmemh`` reads it.
+    ``.hex``: all registers in one text, in sections headed by ``// name format shape``, one two's-complement word of
+    ``ceil(width / 4)`` digits per line.
 
     Raises
     ------
@@ -174,8 +176,13 @@ def write_trace(recorded: Trace, path: str | os.PathLike[str]) -> Path:
         The suffix names no format, or the file cannot be written.
     """
     target = Path(path)
+    if not target.suffix:
+        return write_memories(recorded, target)
     if target.suffix not in TRACE_FORMATS:
-        raise DataError(f"{target}: suffix {target.suffix!r}; allowed: {', '.join(TRACE_FORMATS)}")
+        raise DataError(
+            f"{target}: suffix {target.suffix!r}; allowed: {', '.join(TRACE_FORMATS)}, or none for a folder of "
+            "$readmemh files"
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
