@@ -125,7 +125,7 @@ def test_the_tests_are_installed_once_and_run(checkout: Checkout) -> None:
     assert install.startswith("pip install ") and install.endswith(
         "--constraint constraints-dev.txt --editable .[dev]"
     )
-    assert tests == "pytest -n 2 --dist loadfile data="
+    assert tests == "pytest -n 2 --dist loadfile --no-loadscope-reorder data="
     assert checkout.run("scripts/test", "tests/fixed", "-x").returncode == 0
     assert checkout.called()[2:] == ["pytest tests/fixed -x data="]
 
@@ -146,7 +146,7 @@ def test_a_failing_test_fails_the_script(checkout: Checkout) -> None:
 def test_ci_runs_the_tests(checkout: Checkout) -> None:
     assert checkout.run(".ci/run").returncode == 0
     assert checkout.called()[0].endswith("--editable .[dev,torch]")
-    assert checkout.called()[-1] == "pytest -n 2 --dist loadfile data="
+    assert checkout.called()[-1] == "pytest -n 2 --dist loadfile --no-loadscope-reorder data="
 
 
 def test_data_is_passed_on_or_found_beside_the_checkout(checkout: Checkout) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
 
 COPY = 32
 """Elements moved at once."""
 
 
-@intrinsic
-def copy_elements(typingctx, target, at, source, begin):
+def copy_elements(target: NDArray[Any], at: int, source: NDArray[Any], begin: int) -> None:
     """Copy ``source[begin : begin + COPY]`` to ``target[at : at + COPY]``; both must be long enough.
 
-    Numba cannot know that two arrays share no memory, and moves one element after another.
+    Compiled code of such a loop moves one element after another: Numba cannot know that two arrays share no memory.
     """
+    target[at : at + COPY] = source[begin : begin + COPY]
+
+
+@intrinsic
+def _copy_vector(typingctx, target, at, source, begin):
+    """Do the same with one load and one store."""
 
     def codegen(context, builder, signature, args):
         vector = ir.VectorType(ir.IntType(source.dtype.bitwidth), COPY)
@@ -28,3 +36,8 @@ def copy_elements(typingctx, target, at, source, begin):
         return context.get_dummy_value()
 
     return types.void(target, types.int64, source, types.int64), codegen
+
+
+@overload(copy_elements, inline="always")
+def _overload_copy_elements(target, at, source, begin):
+    return lambda target, at, source, begin: _copy_vector(target, at, source, begin)

@@ -220,7 +220,7 @@ def replay(lowered: Lowered, seed: int, total: int, recording: Recording) -> Rep
             learners = np.flatnonzero(n_window)
             if p.learners == P.LEARN_WINNER and len(learners):
                 learners = np.array([n_window.argmax()])
-        k_eta = int(kernel.potentiation(syn, n_post)) * eta
+        k_eta = int(kernel.potentiation(syn, np.int64(n_post.max()))) * eta
         u = (t + 1) // p.update_steps - 1
         trace = np.ascontiguousarray(x_pre[t])
         for j in learners.tolist():
