@@ -154,6 +154,12 @@ def ceiling_rows(ceilings: Ceilings) -> list[Row]:
     ]
 
 
+def percent(part: Sample) -> str:
+    """Return the median of fractions and their range: the limit is a best rate, and so is the upper end."""
+    low, high = (100 * end(part.values) for end in (min, max))
+    return f"{100 * part.median:.0f} ({low:.0f}-{high:.0f})"
+
+
 def limit_table(rows: Sequence[Row]) -> str:
     """Return the table of bounds and fractions."""
     lines = []
@@ -163,10 +169,10 @@ def limit_table(rows: Sequence[Row]) -> str:
         assert row.sample is not None
         lines.append(
             [row.subject, row.what, row.encoder, str(row.size), number(row.sample.median),
-             f"{100 * reached.median:.0f} %", f"{100 * fitting.median:.0f} % ({level})", row.note]
+             percent(reached), f"{percent(fitting)} {level}"]
         )  # fmt: skip
-    heading = ["network", "what", "encoder", "N", "limit images/s", "reached", "rows where they fit", ""]
-    return table([*heading[:-1]], [line[:-1] for line in lines], left=3)
+    heading = ["network", "what", "encoder", "N", "limit images/s", "reached [%]", "rows where they fit [%]"]
+    return table(heading, lines, left=3)
 
 
 def main() -> None:
