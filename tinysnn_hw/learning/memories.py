@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinysnn_hw.errors import DataError
+from tinysnn_hw.fixed.format import Format
 
 if TYPE_CHECKING:
     from tinysnn_hw.learning.trace import Trace
@@ -32,12 +33,10 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One memory: words of ``width`` bits, two's complement where ``signed``."""
+    """One memory: raw words of a format."""
 
     name: str
-    width: int
-    signed: bool
-    format: str
+    format: Format
     words: npt.NDArray[np.int64]
 
     @property
@@ -51,27 +50,32 @@ class Memory:
         return _MEANING.get(self.name, "[image][step][neuron] after the step")
 
     def text(self) -> str:
-        """Return the content of its file."""
+        """Return the content of its file: name, format and shape, then a two's-complement word per line."""
         shape = "x".join(map(str, self.words.shape))
-        digits, mask = -(-self.width // 4), (1 << self.width) - 1
+        digits, mask = -(-self.format.width // 4), (1 << self.format.width) - 1
         lines = [f"{word & mask:0{digits}x}\n" for word in self.words.ravel().tolist()]
-        return f"// {self.name} {self.format} {shape} {self.meaning}\n{''.join(lines)}"
+        return f"// {self.name} {self.format} {shape}\n{''.join(lines)}"
 
     def declaration(self) -> str:
         """Return the SystemVerilog that declares the memory and reads its file."""
-        kind = f"logic signed [{self.width - 1}:0]" if self.signed else f"logic [{self.width - 1}:0]"
+        kind = "logic signed" if self.format.signed else "logic"
+        last = max(self.words.size - 1, 0)
         return (
-            f"{kind} {self.name} [0:{max(self.words.size - 1, 0)}]; // {self.format} {self.meaning}\n"
+            f"{kind} [{self.format.width - 1}:0] {self.name} [0:{last}]; // {self.format} {self.meaning}\n"
             f'initial $readmemh({{`TRACE_DIR, "/{self.file}"}}, {self.name});\n'
         )
 
 
+def register_memories(recorded: Trace) -> Iterator[Memory]:
+    """Yield the frozen words of a trace and its registers after every step."""
+    words = {"weight": recorded.weight, "v_th": recorded.v_th, **recorded.registers}
+    for name, array in words.items():
+        yield Memory(name, recorded.formats[name], array)
+
+
 def memories(recorded: Trace) -> Iterator[Memory]:
-    """Yield the memories of a trace: frozen words, registers after every step, events, winners."""
-    registers = {"weight": recorded.weight, "v_th": recorded.v_th, **recorded.registers}
-    for name, array in registers.items():
-        fmt = recorded.formats[name]
-        yield Memory(name, fmt.width, fmt.signed, str(fmt), array)
+    """Yield the memories of a trace: its registers, the events, the winners."""
+    yield from register_memories(recorded)
     n_steps = recorded.winner.shape[1]
     counts = np.stack([np.bincount(rows[:, 0], minlength=n_steps) for rows in recorded.inputs])
     yield _numbers("event_count", counts, int(counts.max(initial=0)) + 1)
@@ -87,7 +91,7 @@ def memories(recorded: Trace) -> Iterator[Memory]:
 
 def _numbers(name: str, words: npt.NDArray[np.int64], how_many: int) -> Memory:
     width = max((how_many - 1).bit_length(), 1)
-    return Memory(name, width, False, f"u{width}.0", words.astype(np.int64))
+    return Memory(name, Format.parse(f"u{width}.0"), words)
 
 
 def write_memories(recorded: Trace, folder: str | os.PathLike[str]) -> Path:
@@ -141,8 +145,8 @@ def _write(recorded: Trace, folder: Path) -> None:
         (folder / memory.file).write_text(memory.text(), encoding="ascii")
         declared.append(memory.declaration())
         described[memory.name] = {
-            "file": memory.file, "width": memory.width, "signed": memory.signed, "format": memory.format,
-            "shape": list(memory.words.shape), "meaning": memory.meaning,
+            "file": memory.file, "width": memory.format.width, "signed": memory.format.signed,
+            "format": str(memory.format), "shape": list(memory.words.shape), "meaning": memory.meaning,
         }  # fmt: skip
     head = "// Words of a traced network: `define TRACE_DIR as the folder of this file, then include it.\n"
     (folder / DECLARATIONS).write_text(head + "".join(declared), encoding="ascii")

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ from tinysnn_hw.engine import lower
 from tinysnn_hw.engine.run import run
 from tinysnn_hw.errors import DataError, SpecError
 from tinysnn_hw.fixed.format import Format
-from tinysnn_hw.learning.memories import write_memories
+from tinysnn_hw.learning.memories import register_memories, write_memories
 from tinysnn_hw.learning.model import Model
 from tinysnn_hw.learning.stream import Data, Stream, check_data
 from tinysnn_hw.version import NUMERIC_VERSION
@@ -244,14 +244,4 @@ def _write_csv(recorded: Trace, path: Path) -> None:
 
 def _write_hex(recorded: Trace, path: Path) -> None:
     with path.open("w", encoding="ascii") as file:
-        for name, fmt, array in _sections(recorded):
-            file.write(f"// {name} {fmt} {'x'.join(map(str, array.shape))}\n")
-            digits, mask = -(-fmt.width // 4), (1 << fmt.width) - 1
-            file.writelines(f"{value & mask:0{digits}x}\n" for value in array.ravel().tolist())
-
-
-def _sections(recorded: Trace) -> Iterator[tuple[str, Format, npt.NDArray[np.int64]]]:
-    yield "weight", recorded.formats["weight"], recorded.weight
-    yield "v_th", recorded.formats["v_th"], recorded.v_th
-    for name, array in recorded.registers.items():
-        yield name, recorded.formats[name], array
+        file.writelines(memory.text() for memory in register_memories(recorded))

@@ -272,9 +272,9 @@ def begin_traces(p, scratch, n_active):
     """Set all traces to 0 at the onset of an image."""
     fill(scratch.x_pre, 0)
     if p.trace == P.TRACE_WINDOW:
-        scratch.c_pre[:n_active] = 0
+        fill(scratch.c_pre[:n_active], 0)
     else:
-        scratch.trace[:n_active] = 0
+        fill(scratch.trace[:n_active], 0)
 
 
 @inner

@@ -239,7 +239,7 @@ def run_images(
             note(stats, P.STAT_X_PRE, 0, 0)
             note(stats, P.STAT_X_POST, 0, 0)
             n_active = list_active(offsets[image], inputs, scratch)
-            trace[:n_active] = 0
+            fill(trace[:n_active], 0)
             if by_age and n_active > 0:
                 note(stats, P.STAT_X_PRE, np.int64(p.tra.x_one), 0)
         n_essential = np.int64(n if p.pair.n_essential == 0 else 0)

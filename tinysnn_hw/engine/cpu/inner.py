@@ -1,4 +1,4 @@
-"""How a function is compiled that only kernels call."""
+"""How a function is compiled that only kernels call, and one that all of them call."""
 
 from typing import Any
 
